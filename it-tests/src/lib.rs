@@ -1,0 +1,3 @@
+//! The integration tests' own library: real services as child processes, and what drives them.
+
+pub mod harness;

@@ -1,0 +1,103 @@
+//! Commands that build the workspace and run something from it: test, ci, demo.
+
+use crate::provision::provision;
+use crate::supervise::{exit_code, foreground};
+use clap::Args;
+use it_tests::harness::paths::{repo_root, run_dir};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Arguments of `test`.
+#[derive(Args)]
+pub(crate) struct TestArgs {
+    /// Only this package, for example it-tests (default: all)
+    #[arg(long, short, value_name = "NAME")]
+    package: Option<String>,
+    /// Passed to the test runner, for example a part of a test's name
+    #[arg(last = true, value_name = "ARGS")]
+    rest: Vec<String>,
+}
+
+/// Arguments of `demo`.
+#[derive(Args)]
+pub(crate) struct DemoArgs {
+    /// Where everything of this run goes [default: .run/demo-<pid>]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// Keep the directory, with all logs, when the demo has ended well
+    #[arg(long)]
+    keep: bool,
+    /// Passed to the demo itself; `-- --help` lists what it takes
+    #[arg(last = true, value_name = "ARGS")]
+    rest: Vec<String>,
+}
+
+/// Installs, builds, tests.
+pub(crate) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
+    provision()?;
+    let mut line = vec!["test".to_owned()];
+    match &args.package {
+        Some(package) => line.extend(["--package".to_owned(), package.clone()]),
+        None => line.push("--workspace".to_owned()),
+    }
+    if !args.rest.is_empty() {
+        line.push("--".to_owned());
+        line.extend(args.rest.iter().cloned());
+    }
+    in_order(&[words(&["build", "--workspace", "--bins"]), line])
+}
+
+/// Formatting, lints, tests.
+pub(crate) fn ci() -> anyhow::Result<ExitCode> {
+    provision()?;
+    in_order(&[
+        words(&["fmt", "--all", "--check"]),
+        words(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        words(&["build", "--workspace", "--bins"]),
+        words(&["test", "--workspace"]),
+    ])
+}
+
+/// Installs, builds for release, runs `target/release/demo`.
+pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    provision()?;
+    let built = cargo(&words(&["build", "--release", "--workspace", "--bins"]))?;
+    if !built.success() {
+        return Ok(exit_code(built));
+    }
+    let root = repo_root();
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let dir = args.run_dir.clone().unwrap_or_else(|| run_dir().join(format!("demo-{}", std::process::id())));
+    let mut line: Vec<OsString> =
+        vec![target.join("release/demo").into(), "--run-dir".into(), std::path::absolute(dir)?.into()];
+    if args.keep {
+        line.push("--keep".into());
+    }
+    line.extend(args.rest.iter().map(OsString::from));
+    Ok(exit_code(foreground(&line)?))
+}
+
+/// Runs cargo commands until one fails; the exit code is the last one's.
+fn in_order(lines: &[Vec<String>]) -> anyhow::Result<ExitCode> {
+    for line in lines {
+        let status = cargo(line)?;
+        if !status.success() {
+            eprintln!("error: `cargo {}` ended with {status}", line.join(" "));
+            return Ok(exit_code(status));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cargo(args: &[String]) -> anyhow::Result<std::process::ExitStatus> {
+    eprintln!("$ cargo {}", args.join(" "));
+    std::env::set_current_dir(repo_root())?;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let line: Vec<OsString> = std::iter::once(cargo).chain(args.iter().map(OsString::from)).collect();
+    foreground(&line)
+}
+
+fn words(line: &[&str]) -> Vec<String> {
+    line.iter().map(|word| (*word).to_owned()).collect()
+}

@@ -1,0 +1,58 @@
+//! The project's own commands: `cargo xtask --help`.
+
+mod build;
+mod java;
+mod maven;
+mod packages;
+mod progress;
+mod provision;
+mod stack;
+mod supervise;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Everything from a bare machine to a running system: needs cargo and a C compiler, fetches the rest.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Show the whole system at work: real parts, all daemons, live payments, crashes, and a proof at the end
+    ///
+    /// Builds in release mode, starts everything on free loopback ports in a directory of its own, and leaves
+    /// nothing running behind, also after Ctrl-C.
+    Demo(build::DemoArgs),
+    /// Run all tests against real MariaDB, Redis, Kafka and Elasticsearch
+    ///
+    /// Installs what is missing, builds every binary, then runs `cargo test --workspace`. The exit code is the
+    /// test runner's.
+    Test(build::TestArgs),
+    /// What the automatic checks run: formatting, lints without warnings, then all tests
+    Ci,
+    /// Start, look at or stop real parts for work by hand
+    Stack(stack::StackArgs),
+    /// Install what is missing on this machine; seconds when all is there
+    ///
+    /// Packages come from apt (as root, or through sudo), Kafka and Elasticsearch from Maven Central into
+    /// .cache/. No service of the machine is started, stopped or changed.
+    Provision,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Task::Demo(args) => build::demo(&args),
+        Task::Test(args) => build::test(&args),
+        Task::Ci => build::ci(),
+        Task::Stack(args) => stack::run(&args),
+        Task::Provision => provision::provision().map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,94 @@
+//! Kafka and Elasticsearch from Maven Central, through the `mvn` of this machine as it is configured.
+
+use anyhow::{Context, bail};
+use it_tests::harness::paths::{
+    ELASTICSEARCH_VERSION, KAFKA_VERSION, cache_dir, elasticsearch_home, java_home, kafka_lib, repo_root,
+};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const PLUGIN: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1";
+
+/// Whether the broker's jars are there.
+pub(crate) fn has_kafka() -> bool {
+    kafka_lib().is_dir()
+}
+
+/// Copies the broker's jars into `.cache/`.
+pub(crate) fn fetch_kafka() -> anyhow::Result<()> {
+    into_place(&kafka_lib(), |fresh| {
+        mvn(&[
+            format!("{PLUGIN}:copy-dependencies"),
+            format!("-Dkafka.version={KAFKA_VERSION}"),
+            "-DincludeScope=runtime".to_owned(),
+            format!("-DoutputDirectory={}", fresh.display()),
+        ])?;
+        Ok(fresh.to_path_buf())
+    })
+}
+
+/// Whether the distribution is there.
+pub(crate) fn has_elasticsearch() -> bool {
+    elasticsearch_home().is_dir()
+}
+
+/// Unpacks the distribution into `.cache/`.
+pub(crate) fn fetch_elasticsearch() -> anyhow::Result<()> {
+    into_place(&elasticsearch_home(), |fresh| {
+        let zip = "org.elasticsearch.distribution.integ-test-zip:elasticsearch";
+        mvn(&[
+            format!("{PLUGIN}:unpack"),
+            format!("-Dartifact={zip}:{ELASTICSEARCH_VERSION}:zip"),
+            format!("-DoutputDirectory={}", fresh.display()),
+        ])?;
+        Ok(fresh.join(format!("elasticsearch-{ELASTICSEARCH_VERSION}")))
+    })
+}
+
+/// Lets `fetch` fill a fresh folder and renames what it answers to `target`: an interrupted fetch leaves nothing
+/// that looks whole.
+fn into_place(
+    target: &Path,
+    fetch: impl FnOnce(&Path) -> anyhow::Result<std::path::PathBuf>,
+) -> anyhow::Result<()> {
+    let fresh = target.with_extension("new");
+    if fresh.exists() {
+        fs::remove_dir_all(&fresh)?;
+    }
+    fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
+    let filled = fetch(&fresh)?;
+    fs::rename(&filled, target).with_context(|| format!("cannot move {} into place", filled.display()))?;
+    if fresh.exists() {
+        fs::remove_dir_all(&fresh)?;
+    }
+    Ok(())
+}
+
+fn mvn(args: &[String]) -> anyhow::Result<()> {
+    let pom = repo_root().join("it-tests/parts/kafka/pom.xml");
+    let output = Command::new("mvn")
+        .args(["--batch-mode", "--no-transfer-progress", "--quiet", "--file"])
+        .arg(pom)
+        .args(args)
+        .env("JAVA_HOME", java_home()?)
+        .current_dir(cache_dir())
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot start mvn")?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let hint = if text.contains("No space left") {
+        "the disk is full; free some space and run again"
+    } else if text.contains("Could not transfer") || text.contains("Unknown host") || text.contains("Connect")
+    {
+        "maven cannot reach its repository; check the network (and ~/.m2/settings.xml for a proxy) and run again"
+    } else {
+        "see maven's own words below"
+    };
+    let first: Vec<&str> = text.lines().filter(|line| line.contains("ERROR")).take(5).collect();
+    bail!("mvn ended with {}: {hint}\n{}", output.status, first.join("\n"))
+}

@@ -1,0 +1,56 @@
+//! Brings a bare machine to where the tests and the demo can run. Does nothing for what is already there.
+
+use crate::progress::step;
+use crate::{maven, packages};
+use anyhow::{Context, bail};
+use it_tests::harness::paths::{cache_dir, program, repo_root};
+use it_tests::harness::record::DirLock;
+use std::process::Command;
+use std::time::Duration;
+
+/// Cold build, downloads and the stack's own files come to about 5 GB.
+const WANTED_GB: u64 = 6;
+/// With parts and build in place, this much is plenty for a run.
+const WANTED_AGAIN_GB: u64 = 2;
+
+/// Installs what is missing.
+pub(crate) fn provision() -> anyhow::Result<()> {
+    let packages = packages::missing();
+    let fresh = !packages.is_empty() || !maven::has_kafka() || !maven::has_elasticsearch();
+    check_disk(if fresh { WANTED_GB } else { WANTED_AGAIN_GB })?;
+    if !fresh {
+        return Ok(());
+    }
+    let cache = cache_dir();
+    // two runs at once must not write over one another; the second finds everything there
+    let _lock = it_tests::harness::wait_until("another provisioning", Duration::from_secs(900), || {
+        DirLock::take(&cache).map_err(it_tests::harness::Not::yet)
+    })?;
+    let packages = packages::missing();
+    if !packages.is_empty() {
+        step(&format!("install packages: {}", packages.join(" ")), || packages::install(&packages))?;
+    }
+    if !maven::has_kafka() {
+        step("fetch kafka (44 MB)", maven::fetch_kafka)?;
+    }
+    if !maven::has_elasticsearch() {
+        step("fetch elasticsearch (107 MB)", maven::fetch_elasticsearch)?;
+    }
+    Ok(())
+}
+
+fn check_disk(wanted_gb: u64) -> anyhow::Result<()> {
+    let root = repo_root();
+    let Some(df) = program("df") else { return Ok(()) };
+    let output = Command::new(df).args(["--output=avail", "--block-size=1M"]).arg(&root).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let free_mb: u64 = text
+        .lines()
+        .nth(1)
+        .and_then(|line| line.trim().parse().ok())
+        .with_context(|| format!("cannot read the free space below {} from: {text}", root.display()))?;
+    if free_mb < wanted_gb * 1024 {
+        bail!("{free_mb} MB free below {}, {wanted_gb} GB wanted; free some space", root.display());
+    }
+    Ok(())
+}
