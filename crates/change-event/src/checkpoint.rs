@@ -44,9 +44,9 @@ pub struct Checkpoint {
     pub gtid: Option<String>,
     /// End of the last completed transaction: where reading starts again.
     pub position: BinlogPosition,
-    /// Rows of the transaction after `position` that are already published or filtered, counted over all tables, so that a changed
-    /// filter cannot shift it.
-    pub rows_done_in_next: u64,
+    /// Rows events of the transaction after `position` that are already published, counted over all tables, so that a changed
+    /// list of tables cannot shift it. Batches are cut between rows events only.
+    pub events_done_in_next: u64,
     /// All changes that the source committed up to this moment (its own clock) are published.
     pub as_of: Option<Timestamp>,
 }
@@ -63,7 +63,7 @@ mod tests {
             seq: Version::try_from(42).unwrap(),
             gtid: Some("0-1-9".to_owned()),
             position: BinlogPosition { file: "binlog.000001".to_owned(), pos: 345 },
-            rows_done_in_next: 3,
+            events_done_in_next: 3,
             as_of: Some(Timestamp::from_micros(1).unwrap()),
         };
         let json = serde_json::to_string(&checkpoint).unwrap();

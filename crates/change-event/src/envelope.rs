@@ -46,7 +46,7 @@ pub struct SourceBlock<'a> {
     /// Binlog file.
     #[serde(borrow)]
     pub file: Cow<'a, str>,
-    /// Start of the transaction in the file, in bytes.
+    /// Start of the rows event in the file, in bytes.
     pub pos: u64,
     /// The row's place in its rows event, from 0.
     pub row: u32,

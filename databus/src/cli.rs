@@ -1,0 +1,26 @@
+//! Command line of `databus`.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Tails the binlog of an accounting database into Kafka: every row change once, in commit order.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "exit codes: 0 stopped by a signal, 1 a definite error, 2 wrong usage or configuration"
+)]
+pub(crate) struct Cli {
+    /// The configuration shared by all daemons.
+    #[arg(long, global = true, default_value = "pipelines.toml")]
+    pub(crate) config: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Stream until SIGTERM or SIGINT.
+    Run,
+    /// Check every source's settings, tables and rights, and change nothing.
+    Check,
+}

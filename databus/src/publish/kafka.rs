@@ -1,0 +1,382 @@
+//! The one file of databus that knows the Kafka client.
+//!
+//! Transactions: <https://kafka.apache.org/documentation/#semantics>, KIP-98 and KIP-447; client behaviour:
+//! <https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#transactional-producer>.
+
+use super::PublishError;
+use crate::stream::ChangeSink;
+use change_event::checkpoint::{self, Checkpoint, changes_topic};
+use pipeline_config::Kafka;
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+use std::time::{Duration, Instant};
+
+/// How long a broker may take to answer a question before it counts as unreachable.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a commit is tried before its outcome counts as unknown.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The coordinator aborts a transaction that is open for longer.
+const TRANSACTION_TIMEOUT_MS: &str = "10000";
+
+/// The topics of one source and what is already in them.
+#[derive(Debug)]
+pub(crate) struct Stage1 {
+    source: String,
+    topic: String,
+    brokers: String,
+}
+
+/// What to check when no broker answers.
+fn connect_hint(kafka: &Kafka, cause: &impl std::fmt::Display) -> String {
+    format!(
+        "{}: no kafka broker answers at {} ({cause}); check kafka.brokers and that the broker runs",
+        kafka.brokers_place, kafka.brokers
+    )
+}
+
+impl Stage1 {
+    /// Creates the source's topics where they are missing and checks their shape.
+    pub(crate) async fn open(kafka: &Kafka, source: &str) -> Result<Self, PublishError> {
+        let stage1 =
+            Self { source: source.to_owned(), topic: changes_topic(source), brokers: kafka.brokers.clone() };
+        let unreachable = |cause: KafkaError| PublishError::Definite(connect_hint(kafka, &cause));
+        let probe = stage1.consumer("read_committed").map_err(unreachable)?;
+        // librdkafka would wait for ever for a broker that is not there
+        tokio::task::spawn_blocking(move || probe.fetch_metadata(None, ASK_TIMEOUT))
+            .await
+            .map_err(|cause| PublishError::Definite(cause.to_string()))?
+            .map_err(unreachable)?;
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &kafka.brokers).create().map_err(unreachable)?;
+        let retention = kafka.retention.as_millis().to_string();
+        // replication -1: the broker's own default
+        let changes = NewTopic::new(&stage1.topic, 1, TopicReplication::Fixed(-1))
+            .set("cleanup.policy", "delete")
+            .set("retention.ms", &retention);
+        let checkpoints =
+            NewTopic::new(checkpoint::TOPIC, 1, TopicReplication::Fixed(-1)).set("cleanup.policy", "compact");
+        let options =
+            AdminOptions::new().request_timeout(Some(ASK_TIMEOUT)).operation_timeout(Some(ASK_TIMEOUT));
+        let results = admin.create_topics([&changes, &checkpoints], &options).await.map_err(unreachable)?;
+        for result in results {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => {
+                    return Err(PublishError::Definite(format!(
+                        "cannot create the kafka topic {topic}: {code}"
+                    )));
+                }
+            }
+        }
+        stage1.check_partitions()?;
+        Ok(stage1)
+    }
+
+    /// One partition is the source's commit order (G2); a second one would break it.
+    fn check_partitions(&self) -> Result<(), PublishError> {
+        let consumer =
+            self.consumer("read_committed").map_err(|cause| PublishError::Definite(cause.to_string()))?;
+        for topic in [self.topic.as_str(), checkpoint::TOPIC] {
+            let deadline = Instant::now() + ASK_TIMEOUT;
+            loop {
+                let metadata = consumer
+                    .fetch_metadata(Some(topic), ASK_TIMEOUT)
+                    .map_err(|cause| PublishError::Transient(format!("metadata of {topic}: {cause}")))?;
+                let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+                match partitions {
+                    1 => break,
+                    // just created: not every broker knows it yet
+                    0 if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
+                    0 => return Err(PublishError::Transient(format!("topic {topic} does not appear"))),
+                    more => {
+                        return Err(PublishError::Definite(format!(
+                            "topic {topic} has {more} partitions but must have 1: its order is the source's commit order; \
+                             use another source name or recreate the topic"
+                        )));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn consumer(&self, isolation: &str) -> Result<BaseConsumer, KafkaError> {
+        ClientConfig::new()
+            .set("bootstrap.servers", &self.brokers)
+            .set("group.id", "databus.checkpoint-reader")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "error")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", isolation)
+            .create()
+    }
+
+    /// The source's last checkpoint; `None` for a source that was never read. Call only after the producer has fenced every older one.
+    pub(crate) fn last_checkpoint(&self) -> Result<Option<Checkpoint>, PublishError> {
+        let mut last = None;
+        self.read_committed(checkpoint::TOPIC, |key, value| {
+            if key == Some(self.source.as_bytes()) {
+                last = value.map(<[u8]>::to_vec);
+            }
+            true
+        })?;
+        let Some(json) = last else { return Ok(None) };
+        let parsed = serde_json::from_slice(&json).map_err(|cause| {
+            PublishError::Definite(format!(
+                "the checkpoint of source {} in topic {} is not readable: {cause}; it was written by another version or by hand",
+                self.source,
+                checkpoint::TOPIC
+            ))
+        })?;
+        Ok(Some(parsed))
+    }
+
+    /// Whether stage 1 holds any change.
+    pub(crate) fn has_changes(&self) -> Result<bool, PublishError> {
+        let mut any = false;
+        self.read_committed(&self.topic, |_, _| {
+            any = true;
+            false
+        })?;
+        Ok(any)
+    }
+
+    /// Hands every committed record of partition 0 to `each`, until it says false.
+    ///
+    /// The committed end can lag behind the real one while some other source's transaction is open in the same partition: this waits
+    /// until both agree, so that the newest committed record is always among those read.
+    fn read_committed(
+        &self,
+        topic: &str,
+        mut each: impl FnMut(Option<&[u8]>, Option<&[u8]>) -> bool,
+    ) -> Result<(), PublishError> {
+        let transient = |cause: KafkaError| PublishError::Transient(format!("read {topic}: {cause}"));
+        let all = self.consumer("read_uncommitted").map_err(transient)?;
+        let committed = self.consumer("read_committed").map_err(transient)?;
+        let (_, end) = all.fetch_watermarks(topic, 0, ASK_TIMEOUT).map_err(transient)?;
+        let deadline = Instant::now() + COMMIT_TIMEOUT;
+        loop {
+            let (low, stable) = committed.fetch_watermarks(topic, 0, ASK_TIMEOUT).map_err(transient)?;
+            if low == stable && stable >= end {
+                return Ok(());
+            }
+            if stable >= end {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(PublishError::Transient(format!(
+                    "a transaction in {topic} has been open for {COMMIT_TIMEOUT:?}"
+                )));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let mut partitions = TopicPartitionList::new();
+        partitions.add_partition_offset(topic, 0, Offset::Beginning).map_err(transient)?;
+        committed.assign(&partitions).map_err(transient)?;
+        let deadline = Instant::now() + COMMIT_TIMEOUT;
+        loop {
+            match committed.poll(Duration::from_millis(500)) {
+                Some(Ok(record)) if each(record.key(), record.payload()) => {}
+                Some(Ok(_)) => return Ok(()),
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+                Some(Err(cause)) => return Err(transient(cause)),
+                None if Instant::now() > deadline => {
+                    return Err(PublishError::Transient(format!(
+                        "reading {topic} did not end within {COMMIT_TIMEOUT:?}"
+                    )));
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+/// The transactional producer of one source.
+pub(crate) struct Publisher {
+    producer: BaseProducer,
+    source: String,
+    topic: String,
+    transactional_id: String,
+    open: Option<OpenTransaction>,
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher")
+            .field("topic", &self.topic)
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A Kafka transaction that is not committed yet.
+#[derive(Debug, Clone, Copy)]
+struct OpenTransaction {
+    since: Instant,
+    changes: u64,
+}
+
+impl Publisher {
+    /// A producer for the source. It fences every older one with the same transactional id and ends what they left open.
+    pub(crate) fn take_over(kafka: &Kafka, source: &str) -> Result<Self, PublishError> {
+        let transactional_id = format!("databus.{source}");
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", &kafka.brokers)
+            .set("transactional.id", &transactional_id)
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)
+            .set("enable.idempotence", "true")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "1")
+            .set("batch.size", "524288")
+            .set("batch.num.messages", "10000")
+            // bounds what is queued: a publisher that gets ahead waits
+            .set("queue.buffering.max.messages", "100000")
+            .set("queue.buffering.max.kbytes", "65536")
+            .set("message.max.bytes", "67108864")
+            .create()
+            .map_err(|cause| PublishError::Definite(format!("kafka client: {cause}")))?;
+        let publisher = Self {
+            producer,
+            source: source.to_owned(),
+            topic: changes_topic(source),
+            transactional_id,
+            open: None,
+        };
+        publisher
+            .producer
+            .init_transactions(COMMIT_TIMEOUT)
+            .map_err(|cause| publisher.classify("init_transactions", cause))?;
+        Ok(publisher)
+    }
+
+    /// Changes in the open transaction; 0 when none is open.
+    pub(crate) fn open_changes(&self) -> u64 {
+        self.open.map_or(0, |open| open.changes)
+    }
+
+    /// Since when the open transaction is open.
+    pub(crate) fn open_since(&self) -> Option<Instant> {
+        self.open.map(|open| open.since)
+    }
+
+    /// Commits the open changes together with the checkpoint that covers them. Once this returns, both are durable.
+    pub(crate) fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), PublishError> {
+        let json = serde_json::to_vec(checkpoint)
+            .map_err(|cause| PublishError::Definite(format!("checkpoint: {cause}")))?;
+        self.ensure_open()?;
+        let source = self.source.clone();
+        self.send(checkpoint::TOPIC, source.as_bytes(), &json)?;
+        let deadline = Instant::now() + COMMIT_TIMEOUT;
+        loop {
+            match self.producer.commit_transaction(COMMIT_TIMEOUT) {
+                Ok(()) => {
+                    self.open = None;
+                    return Ok(());
+                }
+                Err(KafkaError::Transaction(cause)) if cause.is_retriable() && Instant::now() < deadline => {
+                    tracing::warn!(%cause, "kafka commit is retried");
+                }
+                Err(cause) => return Err(self.classify("commit_transaction", cause)),
+            }
+        }
+    }
+
+    /// Throws the open changes away; readers never see them.
+    pub(crate) fn abort(&mut self) -> Result<(), PublishError> {
+        if self.open.take().is_none() {
+            return Ok(());
+        }
+        self.producer.abort_transaction(COMMIT_TIMEOUT).map_err(|cause| {
+            match self.classify("abort_transaction", cause) {
+                fenced @ PublishError::Fenced { .. } => fenced,
+                other => PublishError::Unknown(other.to_string()),
+            }
+        })
+    }
+
+    fn ensure_open(&mut self) -> Result<(), PublishError> {
+        if self.open.is_none() {
+            self.producer.begin_transaction().map_err(|cause| self.classify("begin_transaction", cause))?;
+            self.open = Some(OpenTransaction { since: Instant::now(), changes: 0 });
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), PublishError> {
+        let deadline = Instant::now() + COMMIT_TIMEOUT;
+        let mut record = BaseRecord::to(topic).partition(0).key(key).payload(value);
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if Instant::now() < deadline =>
+                {
+                    record = back;
+                    self.producer.poll(Duration::from_millis(10));
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
+                    return Err(PublishError::Definite(format!(
+                        "a change of {} bytes is above 64 MiB, the largest record; it cannot be published",
+                        value.len()
+                    )));
+                }
+                Err((cause, _)) => return Err(self.classify("produce", cause)),
+            }
+        }
+    }
+
+    fn classify(&self, doing: &str, cause: KafkaError) -> PublishError {
+        let fenced = || PublishError::Fenced {
+            source_name: self.source.clone(),
+            transactional_id: self.transactional_id.clone(),
+        };
+        let code = match &cause {
+            // the producer's first fatal error says why it died; later calls only say that it did
+            _ if cause.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) => {
+                self.producer.client().fatal_error().map(|(code, _)| code)
+            }
+            _ => cause.rdkafka_error_code(),
+        };
+        match (&cause, code) {
+            (_, Some(RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)) => fenced(),
+            (KafkaError::Transaction(error), _) if error.txn_requires_abort() => {
+                PublishError::Transient(format!("{doing}: {cause}"))
+            }
+            (KafkaError::Transaction(error), _) if error.is_fatal() => {
+                PublishError::Unknown(format!("{doing}: {cause}"))
+            }
+            (KafkaError::Transaction(_), _) if doing == "commit_transaction" => {
+                PublishError::Unknown(format!("{doing}: {cause}"))
+            }
+            (_, Some(RDKafkaErrorCode::MessageSizeTooLarge)) => PublishError::Definite(format!(
+                "{doing}: the broker refuses a record of this size; raise message.max.bytes of broker and topic {} to 64 MiB",
+                self.topic
+            )),
+            _ => PublishError::Transient(format!("{doing}: {cause}")),
+        }
+    }
+}
+
+impl ChangeSink for Publisher {
+    fn publish(&mut self, key: &[u8], value: &[u8]) -> Result<(), PublishError> {
+        self.ensure_open()?;
+        let topic = std::mem::take(&mut self.topic);
+        let sent = self.send(&topic, key, value);
+        self.topic = topic;
+        sent?;
+        if let Some(open) = &mut self.open {
+            open.changes += 1;
+            if open.changes % 1_000 == 0 {
+                // delivery reports pile up until somebody looks
+                self.producer.poll(Duration::ZERO);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! One stretch of streaming: from a checkpoint until a stop, a broken link, or an error.
+//!
+//! ```text
+//! Feed (own thread, bounded) ──event──► Assembler ──change──► Publisher (open Kafka transaction)
+//!                                            └──── boundary, caught up or batch full ───► commit: changes + checkpoint
+//! ```
+
+use crate::{
+    metrics::SourceMetrics,
+    publish::{PublishError, Publisher},
+    source::{Feed, Horizon, TransportError, file_number},
+    stream::{Assembler, Counts, Step, StreamError},
+};
+use change_event::checkpoint::{Checkpoint, SourceIdentity};
+use pipeline_config::Databus;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+/// How long an idle loop waits before it looks at the stop request again.
+const IDLE_WAIT: Duration = Duration::from_millis(100);
+/// How often the checkpoint moves while no captured row does, so that an idle table never holds on to old binlogs.
+const IDLE_CHECKPOINT: Duration = Duration::from_secs(1);
+
+/// Why a session ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The link to the source.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The binlog's content, or Kafka while taking it.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// Kafka while committing.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+/// Everything one session works with.
+pub(crate) struct Session<'a> {
+    /// Events.
+    pub feed: Feed,
+    /// Follows them.
+    pub assembler: Assembler,
+    /// Takes what comes out.
+    pub publisher: &'a mut Publisher,
+    /// The last durable checkpoint; moves with each commit.
+    pub checkpoint: &'a mut Checkpoint,
+    /// The server being read.
+    pub identity: SourceIdentity,
+    /// How far the source is.
+    pub horizon: watch::Receiver<Option<Horizon>>,
+    /// Cadence.
+    pub limits: &'a Databus,
+    /// Where it is counted.
+    pub metrics: &'a SourceMetrics,
+}
+
+impl Session<'_> {
+    /// Streams until `stopping` says so; then commits what is complete and returns. On an error nothing that is open becomes visible.
+    pub(crate) fn run(mut self, stopping: impl Fn() -> bool) -> Result<(), SessionError> {
+        let outcome = self.stream(&stopping);
+        if outcome.is_err() {
+            self.publisher.abort()?;
+        }
+        outcome
+    }
+
+    fn stream(&mut self, stopping: &impl Fn() -> bool) -> Result<(), SessionError> {
+        let mut counted = Counts::default();
+        let mut between = true;
+        let mut last_checkpoint = Instant::now();
+        while !stopping() {
+            // nothing waits: what is complete goes out at once
+            let (wait, caught_up) = if self.publisher.open_changes() > 0 && between {
+                (Duration::ZERO, true)
+            } else {
+                (IDLE_WAIT, false)
+            };
+            match self.feed.next(wait)? {
+                Some(event) => {
+                    match self.assembler.handle(&event, self.publisher)? {
+                        Step::Boundary => between = true,
+                        Step::Inside => between = false,
+                        Step::Heartbeat => {}
+                    }
+                    if self.is_due() {
+                        self.commit(&mut counted)?;
+                        last_checkpoint = Instant::now();
+                    }
+                }
+                None if caught_up => {
+                    self.commit(&mut counted)?;
+                    last_checkpoint = Instant::now();
+                }
+                None => {}
+            }
+            if between && last_checkpoint.elapsed() >= IDLE_CHECKPOINT {
+                if self.publisher.open_changes() > 0 || self.has_moved() {
+                    self.commit(&mut counted)?;
+                }
+                self.observe_lag();
+                last_checkpoint = Instant::now();
+            }
+        }
+        if self.publisher.open_changes() > 0 {
+            self.commit(&mut counted)?;
+        }
+        Ok(())
+    }
+
+    fn is_due(&self) -> bool {
+        self.publisher.open_changes() >= self.limits.commit_max_rows
+            || self.publisher.open_since().is_some_and(|since| since.elapsed() >= self.limits.commit_max_wait)
+    }
+
+    fn has_moved(&self) -> bool {
+        let next = self.next_checkpoint();
+        next.position != self.checkpoint.position || next.as_of != self.checkpoint.as_of
+    }
+
+    fn next_checkpoint(&self) -> Checkpoint {
+        let resume = self.assembler.resume();
+        let passed = self
+            .horizon
+            .borrow()
+            .as_ref()
+            .filter(|horizon| horizon.is_passed_by(&resume.position))
+            .map(|horizon| horizon.as_of);
+        Checkpoint {
+            source_identity: self.identity.clone(),
+            epoch: self.checkpoint.epoch,
+            seq: resume.seq,
+            gtid: resume.gtid,
+            position: resume.position,
+            events_done_in_next: resume.events_done_in_next,
+            as_of: passed.max(self.checkpoint.as_of),
+        }
+    }
+
+    fn commit(&mut self, counted: &mut Counts) -> Result<(), PublishError> {
+        let next = self.next_checkpoint();
+        let counts = self.assembler.counts();
+        if counts.seen != counts.published + counts.repeated {
+            return Err(PublishError::Definite(format!(
+                "rows do not add up at {}:{}: seen {}, published {}, repeated {}; nothing of this batch was committed (G1)",
+                next.position.file, next.position.pos, counts.seen, counts.published, counts.repeated
+            )));
+        }
+        let started = Instant::now();
+        self.publisher.commit(&next)?;
+        self.metrics.commits.observe(started.elapsed().as_secs_f64());
+        self.metrics.add(*counted, counts);
+        *counted = counts;
+        self.metrics.seq.set(next.seq.get());
+        self.metrics
+            .file
+            .set(file_number(&next.position.file).and_then(|number| i64::try_from(number).ok()).unwrap_or(0));
+        self.metrics.pos.set(i64::try_from(next.position.pos).unwrap_or(i64::MAX));
+        *self.checkpoint = next;
+        Ok(())
+    }
+
+    fn observe_lag(&self) {
+        if let Some(as_of) = self.checkpoint.as_of {
+            let now =
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+            self.metrics.lag.set((now - as_of.micros()).max(0) / 1_000);
+        }
+    }
+}

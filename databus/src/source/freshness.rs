@@ -1,0 +1,79 @@
+//! How far the source itself has got: its own clock, and the end of its binlog just after that clock was read.
+//!
+//! Once the reader has passed the end, everything committed up to the clock's time is published: that is `as_of` (G10).
+
+use super::{position, preflight};
+use change_event::{Timestamp, checkpoint::BinlogPosition};
+use pipeline_config::Source;
+use secrecy::SecretString;
+use service_kit::Shutdown;
+use sqlx::{Connection, MySqlConnection, Row};
+use std::{cmp::Ordering, sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// How often the source is asked.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The source's clock and the binlog end behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Horizon {
+    /// The source's `UTC_TIMESTAMP(6)`.
+    pub as_of: Timestamp,
+    /// The binlog's end, read after it.
+    pub end: BinlogPosition,
+}
+
+impl Horizon {
+    /// Whether a reader at `position` has everything that was committed up to `as_of`.
+    pub(crate) fn is_passed_by(&self, position: &BinlogPosition) -> bool {
+        matches!(position::compare(&self.end, position), Some(Ordering::Less | Ordering::Equal))
+    }
+}
+
+/// Asks the source once a second until a stop is asked for; errors only leave the last answer standing.
+pub(crate) fn watch_horizon(
+    source: Arc<Source>,
+    password: SecretString,
+    shutdown: Shutdown,
+) -> watch::Receiver<Option<Horizon>> {
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        let mut connection = None;
+        loop {
+            match read(&source, &password, &mut connection).await {
+                Ok(horizon) => {
+                    sender.send_replace(Some(horizon));
+                }
+                Err(cause) => {
+                    connection = None;
+                    tracing::debug!(%cause, "cannot ask the source how far it is");
+                }
+            }
+            tokio::select! {
+                () = shutdown.requested() => break,
+                () = tokio::time::sleep(INTERVAL) => {}
+            }
+        }
+        if let Some(connection) = connection {
+            // a failed goodbye changes nothing
+            drop(connection.close().await);
+        }
+    });
+    receiver
+}
+
+async fn read(
+    source: &Source,
+    password: &SecretString,
+    kept: &mut Option<MySqlConnection>,
+) -> Result<Horizon, sqlx::Error> {
+    let connection = match kept {
+        Some(connection) => connection,
+        None => kept.insert(preflight::ask(source, password).await?),
+    };
+    let now: time::PrimitiveDateTime =
+        sqlx::query_scalar("SELECT UTC_TIMESTAMP(6)").fetch_one(&mut *connection).await?;
+    let status = sqlx::query("SHOW MASTER STATUS").fetch_one(&mut *connection).await?;
+    let end = BinlogPosition { file: status.try_get(0)?, pos: status.try_get::<u64, _>(1)? };
+    Ok(Horizon { as_of: Timestamp::from_datetime(now), end })
+}

@@ -1,0 +1,242 @@
+//! Everything that is asked of a source before its binlog is read: what cannot be followed is refused here, with the setting's name
+//! and the value it should have (G7).
+
+use super::position::file_number;
+use change_event::checkpoint::{BinlogPosition, SourceIdentity};
+use pipeline_config::Source;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    Connection, MySqlConnection, Row,
+    mysql::{MySqlConnectOptions, MySqlSslMode},
+};
+
+/// A source that may be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// Who it is.
+    pub identity: SourceIdentity,
+    /// What it says it is, for the log.
+    pub version: String,
+    /// The start of the oldest binlog file it still has.
+    pub oldest: BinlogPosition,
+}
+
+/// Why a source may not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum PreflightError {
+    /// Transient: it does not answer, or the connection broke.
+    #[error("{place}: cannot talk to the source at {address}: {cause}")]
+    Unreachable {
+        /// Where the source is configured.
+        place: String,
+        /// Host and port.
+        address: String,
+        /// What the client said.
+        cause: sqlx::Error,
+    },
+    /// Definite: each line names a setting, table or right, and what is wanted.
+    #[error("{place}: the source cannot be followed:\n{}", .findings.join("\n"))]
+    Refused {
+        /// Where the source is configured.
+        place: String,
+        /// One line each.
+        findings: Vec<String>,
+    },
+}
+
+impl PreflightError {
+    /// Whether asking again may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { cause, .. } => {
+                !matches!(cause, sqlx::Error::Database(_) | sqlx::Error::Configuration(_))
+            }
+            Self::Refused { .. } => false,
+        }
+    }
+}
+
+/// Opens a connection for questions to the source.
+pub(super) async fn ask(source: &Source, password: &SecretString) -> Result<MySqlConnection, sqlx::Error> {
+    let options = MySqlConnectOptions::new()
+        .host(&source.login.host)
+        .port(source.login.port)
+        .username(&source.login.user)
+        .password(password.expose_secret())
+        // TLS for both this and the binlog's own connection comes together, with the second transport
+        .ssl_mode(MySqlSslMode::Disabled);
+    MySqlConnection::connect_with(&options).await
+}
+
+/// Checks the source. All findings come at once, so that one visit to the server settles them.
+pub(crate) async fn preflight(source: &Source, password: &SecretString) -> Result<Server, PreflightError> {
+    let place = source.tables_place.to_string();
+    let address = format!("{}:{}", source.login.host, source.login.port);
+    let unreachable =
+        |cause| PreflightError::Unreachable { place: place.clone(), address: address.clone(), cause };
+    let mut connection = ask(source, password).await.map_err(unreachable)?;
+    let mut findings = Vec::new();
+    let (version, identity) = settings(&mut connection, source, &mut findings).await.map_err(unreachable)?;
+    for table in &source.tables {
+        table_shape(&mut connection, table.database(), table.table(), &mut findings)
+            .await
+            .map_err(unreachable)?;
+    }
+    let oldest = oldest_binlog(&mut connection, &mut findings).await;
+    match oldest {
+        Some(oldest) if findings.is_empty() => Ok(Server { identity, version, oldest }),
+        _ => Err(PreflightError::Refused { place, findings }),
+    }
+}
+
+/// Settings without which rows cannot be read, and the value that each must have.
+const WANTED: [(&str, &str, &str); 5] = [
+    ("log_bin", "ON", "start the server with --log-bin"),
+    ("binlog_format", "ROW", "SET GLOBAL binlog_format=ROW, and in the server's configuration"),
+    ("binlog_row_image", "FULL", "SET GLOBAL binlog_row_image=FULL, and in the server's configuration"),
+    ("binlog_row_metadata", "FULL", "SET GLOBAL binlog_row_metadata=FULL, and in the server's configuration"),
+    ("log_bin_compress", "OFF", "SET GLOBAL log_bin_compress=OFF: compressed rows are not decoded yet"),
+];
+
+async fn settings(
+    connection: &mut MySqlConnection,
+    source: &Source,
+    findings: &mut Vec<String>,
+) -> Result<(String, SourceIdentity), sqlx::Error> {
+    let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut *connection).await?;
+    if !version.contains("MariaDB") {
+        findings.push(format!(
+            "  server version {version}: only MariaDB is supported by this version of databus"
+        ));
+    } else if !at_least(&version, (10, 5)) {
+        findings.push(format!(
+            "  server version {version}: MariaDB 10.5 or later is needed for binlog_row_metadata"
+        ));
+    }
+    for (setting, wanted, how) in WANTED {
+        let row = sqlx::query("SHOW GLOBAL VARIABLES LIKE ?")
+            .bind(setting)
+            .fetch_optional(&mut *connection)
+            .await?;
+        let value = row.and_then(|row| row.try_get::<String, _>(1).ok());
+        let has = value.as_deref().unwrap_or("missing");
+        if !(has.eq_ignore_ascii_case(wanted)
+            || (wanted == "ON" && has == "1")
+            || (wanted == "OFF" && has == "0"))
+        {
+            findings.push(format!("  {setting}={has}: wanted {wanted} ({how})"));
+        }
+    }
+    let server_id: u64 =
+        sqlx::query_scalar("SELECT CAST(@@global.server_id AS UNSIGNED)").fetch_one(&mut *connection).await?;
+    if server_id == u64::from(source.server_id) {
+        findings.push(format!(
+            "  source.{}.server_id={server_id} is the server's own: choose one that nothing else uses",
+            source.name
+        ));
+    }
+    Ok((version, SourceIdentity { server_id: server_id as u32 }))
+}
+
+fn at_least(version: &str, wanted: (u32, u32)) -> bool {
+    let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= wanted
+}
+
+async fn table_shape(
+    connection: &mut MySqlConnection,
+    database: &str,
+    table: &str,
+    findings: &mut Vec<String>,
+) -> Result<(), sqlx::Error> {
+    let columns = sqlx::query(
+        "SELECT column_name, data_type, character_set_name, column_key, extra \
+         FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position",
+    )
+    .bind(database)
+    .bind(table)
+    .fetch_all(&mut *connection)
+    .await?;
+    if columns.is_empty() {
+        findings.push(format!(
+            "  {database}.{table}: there is no such table, or the user may not SELECT from it"
+        ));
+        return Ok(());
+    }
+    let mut has_key = false;
+    for column in &columns {
+        let name: String = column.try_get(0)?;
+        let data_type: String = column.try_get(1)?;
+        let charset: Option<String> = column.try_get(2)?;
+        let key: String = column.try_get(3)?;
+        has_key |= key == "PRI";
+        if let Some(reason) = undecodable(&data_type, charset.as_deref()) {
+            findings.push(format!("  {database}.{table}.{name}: {reason}"));
+        }
+    }
+    if !has_key {
+        findings.push(format!("  {database}.{table}: it has no primary key, so its changes cannot be keyed"));
+    }
+    let cascading = sqlx::query(
+        "SELECT constraint_name, update_rule, delete_rule FROM information_schema.referential_constraints \
+         WHERE constraint_schema = ? AND table_name = ? \
+         AND (update_rule IN ('CASCADE', 'SET NULL') OR delete_rule IN ('CASCADE', 'SET NULL'))",
+    )
+    .bind(database)
+    .bind(table)
+    .fetch_all(&mut *connection)
+    .await?;
+    for constraint in &cascading {
+        let name: String = constraint.try_get(0)?;
+        findings.push(format!("  {database}.{table}: foreign key {name} cascades, and such changes of child rows are not in the binlog"));
+    }
+    Ok(())
+}
+
+/// Why a column's type cannot be decoded by this version; the table map's own check at run time is the last word.
+fn undecodable(data_type: &str, charset: Option<&str>) -> Option<String> {
+    match data_type.to_ascii_lowercase().as_str() {
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "year" | "decimal" | "date"
+        | "datetime" | "timestamp" | "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob"
+        | "longblob" => None,
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" | "enum" => match charset {
+            Some("utf8mb4" | "utf8mb3" | "utf8" | "ascii") => None,
+            other => Some(format!(
+                "charset {} is not converted yet (utf8mb4, utf8mb3 and ascii are)",
+                other.unwrap_or("unknown")
+            )),
+        },
+        other => Some(format!("type {} is not decoded yet", other.to_ascii_uppercase())),
+    }
+}
+
+async fn oldest_binlog(
+    connection: &mut MySqlConnection,
+    findings: &mut Vec<String>,
+) -> Option<BinlogPosition> {
+    let logs = match sqlx::query("SHOW BINARY LOGS").fetch_all(&mut *connection).await {
+        Ok(logs) => logs,
+        Err(cause) => {
+            findings.push(format!("  SHOW BINARY LOGS is refused ({cause}): GRANT BINLOG MONITOR, REPLICATION SLAVE ON *.* to the user"));
+            return None;
+        }
+    };
+    let first: Option<String> =
+        logs.iter().filter_map(|row| row.try_get(0).ok()).min_by_key(|name: &String| file_number(name));
+    if first.is_none() {
+        findings.push("  the server has no binlog file".to_owned());
+    }
+    // 4: behind the magic number that every file starts with
+    first.map(|file| BinlogPosition { file, pos: 4 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(at_least("10.11.19-MariaDB-0+deb12u1-log", (10, 5)) && at_least("11.8.6-MariaDB", (10, 5)));
+        assert!(!at_least("10.4.30-MariaDB", (10, 5)) && !at_least("unknown", (10, 5)));
+    }
+}

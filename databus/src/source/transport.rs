@@ -1,0 +1,93 @@
+//! How raw events arrive, whatever client brings them.
+
+use crate::binlog::{DecodeError, event::RawEvent};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::time::Duration;
+
+/// Events that wait for the decoder at most: a slow Kafka slows the reader, it does not fill the memory.
+const QUEUE_EVENTS: usize = 1024;
+
+/// A connection to a source that yields its binlog events in order, heartbeats included.
+///
+/// An error ends the transport: it is never asked again. After it, a new transport starts from the last checkpoint.
+pub(crate) trait BinlogTransport: Send + 'static {
+    /// Waits for the next event; with heartbeats on, at most a second or so while the link is alive.
+    fn next(&mut self) -> Result<RawEvent, TransportError>;
+}
+
+/// Why no more events come.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// Transient: the link broke, or the server went away.
+    #[error("the connection to the source is lost: {0}")]
+    Lost(String),
+    /// Definite: the server refuses to send from this position.
+    #[error("the source no longer has what comes next: {0}")]
+    PositionGone(String),
+    /// Definite: somebody else replicates with our server_id.
+    #[error(
+        "another replica uses the same server_id: {0}; give every reader of this server its own source.server_id"
+    )]
+    ServerIdClash(String),
+    /// Definite: the server refuses us.
+    #[error("the source refuses the connection: {0}")]
+    Refused(String),
+    /// Definite: the bytes are not an event.
+    #[error("the event after {after} arrived damaged: {reason}")]
+    Damaged {
+        /// What arrived before it.
+        after: String,
+        /// What is wrong.
+        #[source]
+        reason: DecodeError,
+    },
+}
+
+impl TransportError {
+    /// Whether a new connection may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            // a damaged event may have been damaged on the wire: the next reading tells
+            Self::Lost(_) | Self::Damaged { .. } => true,
+            Self::PositionGone(_) | Self::ServerIdClash(_) | Self::Refused(_) => false,
+        }
+    }
+}
+
+/// A transport on its own thread, with a bounded queue in between.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    queue: Receiver<Result<RawEvent, TransportError>>,
+}
+
+impl Feed {
+    /// Starts reading. The thread ends when the feed is dropped (at the next event or heartbeat) or after the first error.
+    pub(crate) fn start(mut transport: impl BinlogTransport) -> std::io::Result<Self> {
+        let (sender, queue): (SyncSender<Result<RawEvent, TransportError>>, _) = sync_channel(QUEUE_EVENTS);
+        std::thread::Builder::new().name("binlog".to_owned()).spawn(move || {
+            loop {
+                let event = transport.next();
+                let last = event.is_err();
+                if sender.send(event).is_err() || last {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { queue })
+    }
+
+    /// The next event; `None` when none came within `timeout`.
+    pub(crate) fn next(&self, timeout: Duration) -> Result<Option<RawEvent>, TransportError> {
+        let received = match self.queue.try_recv() {
+            Err(TryRecvError::Empty) => self.queue.recv_timeout(timeout),
+            other => other.map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match received {
+            Ok(event) => event.map(Some),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(TransportError::Lost("the reading thread ended".to_owned()))
+            }
+        }
+    }
+}

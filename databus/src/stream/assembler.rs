@@ -1,0 +1,539 @@
+//! Follows the binlog event by event: knows its place, the open transaction and its tables, and turns rows into change events.
+//!
+//! ```text
+//! Outside ──GTID──► Inside ──rows──► Inside ──XID / COMMIT──► Outside   a transaction; checkpoints lie between two of them
+//!    └────GTID (standalone)──► Standalone ──statement──► Outside         DDL and the like
+//! ```
+
+use super::{
+    envelope::{self, EventFacts, RowFacts, SourcePrefix, TablePrefix},
+    place::{Place, StreamError},
+    tables::{Captured, Table, Tables},
+};
+use crate::{
+    binlog::{
+        DecodeError,
+        bytes::Bytes,
+        event::{Kind, RawEvent, RowsKind},
+        gtid::{self, GroupKind},
+        rows::{self, Images},
+        statement::{Effect, Statement},
+        table_map::TableShape,
+    },
+    publish::PublishError,
+};
+use change_event::{Version, VersionError, checkpoint::BinlogPosition};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Takes finished change events, in order.
+pub(crate) trait ChangeSink {
+    /// Adds one change to the open Kafka transaction (opens one if there is none). It is durable only once that commits.
+    fn publish(&mut self, key: &[u8], value: &[u8]) -> Result<(), PublishError>;
+}
+
+/// Where to go on: the checkpoint's content as the stream needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Resume {
+    /// End of the last completed transaction.
+    pub position: BinlogPosition,
+    /// Rows events of the transaction after it that are published already.
+    pub events_done_in_next: u64,
+    /// The last change's version.
+    pub seq: Version,
+    /// GTID of the last completed transaction.
+    pub gtid: Option<String>,
+}
+
+/// What an event meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Rows or bookkeeping; the transaction, if any, goes on.
+    Inside,
+    /// Between transactions: everything before is complete.
+    Boundary,
+    /// The server has nothing to send.
+    Heartbeat,
+}
+
+#[derive(Debug)]
+enum Group {
+    Outside,
+    Standalone,
+    Transaction {
+        prepared_xa: bool,
+        /// Rows events so far, over all tables.
+        events: u64,
+        /// Changes of captured tables so far.
+        total_order: u64,
+    },
+}
+
+/// Follows one source's binlog.
+#[derive(Debug)]
+pub(crate) struct Assembler {
+    source: SourcePrefix,
+    tables: Tables,
+    group: Group,
+    /// Where the next event starts.
+    file: String,
+    pos: u64,
+    resume: Resume,
+    /// Rows events of the first transaction that must not be published again.
+    skip_events: u64,
+    gtid: String,
+    counts: Counts,
+    buffers: Buffers,
+}
+
+/// What was seen and what became of it (G1): `seen = published + republished` at every commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Rows of captured tables read.
+    pub seen: u64,
+    /// Rows handed to Kafka; a changed primary key is one row and two changes.
+    pub published: u64,
+    /// Rows read again after a restart within a transaction, whose changes are in Kafka already.
+    pub repeated: u64,
+    /// Transactions completed.
+    pub transactions: u64,
+}
+
+#[derive(Debug, Default)]
+struct Buffers {
+    key: Vec<u8>,
+    new_key: Vec<u8>,
+    before: Vec<u8>,
+    after: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Assembler {
+    /// A stream that goes on at `resume`. `captured`: (database, table).
+    pub(crate) fn new(source: &str, captured: Vec<(String, String)>, resume: Resume) -> Self {
+        Self {
+            source: SourcePrefix::new(source),
+            tables: Tables::new(captured),
+            group: Group::Outside,
+            file: resume.position.file.clone(),
+            pos: resume.position.pos,
+            skip_events: resume.events_done_in_next,
+            resume,
+            gtid: String::new(),
+            counts: Counts::default(),
+            buffers: Buffers::default(),
+        }
+    }
+
+    /// Where a restart would go on if everything handed out so far were durable.
+    pub(crate) fn resume(&self) -> Resume {
+        let done = match &self.group {
+            Group::Transaction { events, .. } => (*events).max(self.skip_events),
+            _ => self.skip_events,
+        };
+        Resume { events_done_in_next: done, ..self.resume.clone() }
+    }
+
+    /// The counters of G1.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Takes the next event.
+    pub(crate) fn handle(
+        &mut self,
+        event: &RawEvent,
+        sink: &mut impl ChangeSink,
+    ) -> Result<Step, StreamError> {
+        let start = self.advance(event);
+        let step = self.dispatch(event, start, sink)?;
+        if step == Step::Boundary {
+            self.group = Group::Outside;
+            self.resume.position = BinlogPosition { file: self.file.clone(), pos: self.pos };
+        }
+        Ok(step)
+    }
+
+    /// Moves past the event; returns where it starts. Events that the server made up have no place in the file.
+    fn advance(&mut self, event: &RawEvent) -> u64 {
+        let start = self.pos;
+        let header = &event.header;
+        let kind = header.kind();
+        let in_file = !header.is_artificial() && !matches!(kind, Kind::Heartbeat | Kind::Rotate);
+        let replayed_description = kind == Kind::FormatDescription && header.end_pos == 0;
+        if in_file && !replayed_description {
+            // the server's 32-bit position wraps at 4 GiB and is 0 inside transactions of MariaDB >= 11.4: events are contiguous, so lengths tell
+            let by_length = self.pos + u64::from(header.event_len);
+            self.pos = match header.end_pos {
+                0 => by_length,
+                end if kind == Kind::FormatDescription => u64::from(end),
+                end => {
+                    let above = by_length & !0xffff_ffff | u64::from(end);
+                    if above == by_length { above } else { u64::from(end).max(by_length) }
+                }
+            };
+        }
+        start
+    }
+
+    fn dispatch(
+        &mut self,
+        event: &RawEvent,
+        start: u64,
+        sink: &mut impl ChangeSink,
+    ) -> Result<Step, StreamError> {
+        match event.header.kind() {
+            Kind::Rotate => self.rotate(event, start),
+            Kind::FormatDescription => {
+                self.tables.forget();
+                Ok(self.outside_or_inside())
+            }
+            Kind::MariaGtid => self.begin(event, start),
+            Kind::TableMap => match self.tables.learn(event.body()) {
+                Ok(()) => Ok(Step::Inside),
+                Err((table, reason)) => Err(self.undecodable(event, start, table, reason)),
+            },
+            Kind::Rows { kind, extra } => self.rows(event, start, kind, extra, sink),
+            Kind::UnreadableRows => self.unreadable_rows(event, start),
+            Kind::Xid => self.commit(),
+            Kind::XaPrepare => self.commit(),
+            Kind::Query => self.statement(event, start),
+            Kind::Heartbeat => Ok(Step::Heartbeat),
+            Kind::Harmless | Kind::UnknownIgnorable => Ok(self.outside_or_inside()),
+            Kind::CompressedQuery => Err(self.cannot_follow(
+                event,
+                start,
+                None,
+                "the statement is compressed, which is not decoded yet; set log_bin_compress=OFF on the source",
+            )),
+            Kind::TransactionPayload => Err(self.cannot_follow(
+                event,
+                start,
+                None,
+                "the transaction is compressed, which is not decoded yet; set binlog_transaction_compression=OFF on the source",
+            )),
+            Kind::Unknown => Err(self.cannot_follow(
+                event,
+                start,
+                None,
+                "the event's type is not known to this version, so it is not known whether rows change; a newer databus may read it",
+            )),
+        }
+    }
+
+    /// Bookkeeping events between transactions move the checkpoint; inside one they do not.
+    fn outside_or_inside(&self) -> Step {
+        if matches!(self.group, Group::Outside) { Step::Boundary } else { Step::Inside }
+    }
+
+    fn rotate(&mut self, event: &RawEvent, start: u64) -> Result<Step, StreamError> {
+        let mut body = event.body();
+        let target = body.uint(8).and_then(|pos| {
+            let name = std::str::from_utf8(body.0)
+                .map_err(|_| DecodeError::Malformed("a file name that is not UTF-8"))?;
+            Ok((pos, name.to_owned()))
+        });
+        let (pos, file) = target.map_err(|reason| self.undecodable(event, start, None, reason))?;
+        self.tables.forget();
+        self.file = file;
+        self.pos = pos;
+        Ok(self.outside_or_inside())
+    }
+
+    fn begin(&mut self, event: &RawEvent, start: u64) -> Result<Step, StreamError> {
+        if !matches!(self.group, Group::Outside) {
+            return Err(self.cannot_follow(
+                event,
+                start,
+                None,
+                "a transaction begins before the one before it has ended",
+            ));
+        }
+        let (gtid, kind) =
+            gtid::parse(event).map_err(|reason| self.undecodable(event, start, None, reason))?;
+        self.gtid.clear();
+        let written = std::fmt::Write::write_fmt(&mut self.gtid, format_args!("{gtid}"));
+        debug_assert!(written.is_ok(), "a String takes any text");
+        self.tables.restart_orders();
+        self.group = match kind {
+            GroupKind::Standalone => Group::Standalone,
+            GroupKind::Transaction => Group::Transaction { prepared_xa: false, events: 0, total_order: 0 },
+            GroupKind::PreparedXa => Group::Transaction { prepared_xa: true, events: 0, total_order: 0 },
+        };
+        Ok(Step::Inside)
+    }
+
+    fn commit(&mut self) -> Result<Step, StreamError> {
+        self.counts.transactions += 1;
+        self.skip_events = 0;
+        if self.gtid.is_empty() {
+            self.resume.gtid = None;
+        } else {
+            self.resume.gtid = Some(self.gtid.clone());
+        }
+        Ok(Step::Boundary)
+    }
+
+    fn statement(&mut self, event: &RawEvent, start: u64) -> Result<Step, StreamError> {
+        let statement =
+            Statement::parse(event.body()).map_err(|reason| self.undecodable(event, start, None, reason))?;
+        let effect = statement.effect();
+        let captured =
+            self.tables.captured().iter().find(|(database, table)| statement.names_table(database, table));
+        let captured = captured.map(|(database, table)| format!("{database}.{table}"));
+        let published = matches!(self.group, Group::Transaction { total_order, .. } if total_order > 0);
+        match (effect, captured) {
+            (Effect::RemovesRows(verb), Some(table)) => {
+                let reason = format!(
+                    "{verb} of a captured table removes rows without row events, which cannot be followed yet; \
+                     take the table out of `tables` until a snapshot can repair it"
+                );
+                Err(self.cannot_follow(event, start, Some(table), &reason))
+            }
+            (Effect::ChangesRows(verb), Some(table)) => {
+                let reason = format!("{verb} in statement format: its rows are not in the binlog; set binlog_format=ROW for every session");
+                Err(self.cannot_follow(event, start, Some(table), &reason))
+            }
+            (Effect::Rollback | Effect::RollbackToSavepoint, _) if published => Err(self.cannot_follow(
+                event,
+                start,
+                None,
+                "part of a transaction is rolled back after rows of captured tables; such mixed transactions cannot be followed yet",
+            )),
+            (Effect::Commit | Effect::Rollback, _) => self.commit(),
+            _ if matches!(self.group, Group::Standalone) => self.commit(),
+            _ => Ok(self.outside_or_inside()),
+        }
+    }
+
+    /// Rows that cannot be read stop the stream only where they are captured.
+    fn unreadable_rows(&mut self, event: &RawEvent, start: u64) -> Result<Step, StreamError> {
+        let table_id = rows::parse_table_id(&mut event.body())
+            .map_err(|reason| self.undecodable(event, start, None, reason))?;
+        let table = match self.tables.get_mut(table_id) {
+            Some(Table::Foreign) => {
+                self.count_event();
+                return Ok(Step::Inside);
+            }
+            Some(Table::Captured(captured)) => Some(captured.name.clone()),
+            None => None,
+        };
+        let reason = "the rows are compressed or partial, which is not decoded yet; set log_bin_compress=OFF \
+                      (MySQL: binlog_row_value_options empty) on the source";
+        Err(self.cannot_follow(event, start, table, reason))
+    }
+
+    /// Counts a rows event; true if its rows must be published.
+    fn count_event(&mut self) -> bool {
+        match &mut self.group {
+            Group::Transaction { events, .. } => {
+                *events += 1;
+                *events > self.skip_events
+            }
+            _ => true,
+        }
+    }
+
+    fn rows(
+        &mut self,
+        event: &RawEvent,
+        start: u64,
+        kind: RowsKind,
+        extra: bool,
+        sink: &mut impl ChangeSink,
+    ) -> Result<Step, StreamError> {
+        /// An event that only says "end of statement".
+        const DUMMY_TABLE_ID: u64 = 0xff_ffff;
+        let mut body = event.body();
+        let table_id =
+            rows::parse_table_id(&mut body).map_err(|reason| self.undecodable(event, start, None, reason))?;
+        let publish = self.count_event();
+        if table_id == DUMMY_TABLE_ID {
+            return Ok(Step::Inside);
+        }
+        let prepared_xa = matches!(self.group, Group::Transaction { prepared_xa: true, .. });
+        let outside = !matches!(self.group, Group::Transaction { .. });
+        let captured = match self.tables.get_mut(table_id) {
+            None => {
+                return Err(self.cannot_follow(event, start, None, "rows of a table whose map was not seen"));
+            }
+            Some(Table::Foreign) => return Ok(Step::Inside),
+            Some(Table::Captured(captured)) => captured,
+        };
+        let refusal = if prepared_xa {
+            Some("an XA transaction changes a captured table, which cannot be followed yet")
+        } else if outside {
+            Some("rows outside a transaction")
+        } else {
+            None
+        };
+        if let Some(reason) = refusal {
+            let table = Some(captured.name.clone());
+            return Err(self.cannot_follow(event, start, table, reason));
+        }
+        let total_order = match &mut self.group {
+            Group::Transaction { total_order, .. } => total_order,
+            _ => return Ok(Step::Inside),
+        };
+        let Captured { name, shape, prefix, order, .. } = captured.as_mut();
+        let mut writer = RowWriter {
+            event: EventFacts {
+                source: &self.source,
+                gtid: &self.gtid,
+                file: &self.file,
+                pos: start,
+                server_id: event.header.server_id,
+                source_ts_ms: i64::from(event.header.timestamp) * 1_000,
+                ts_ms: now_ms(),
+            },
+            prefix,
+            table_order: order,
+            buffers: &mut self.buffers,
+            seq: &mut self.resume.seq,
+            total_order,
+            counts: &mut self.counts,
+            publish,
+        };
+        match writer.write_all(body, shape, kind, extra, sink) {
+            Ok(()) => Ok(Step::Inside),
+            Err(RowError::Decode(reason)) => {
+                let table = Some(name.clone());
+                Err(self.undecodable(event, start, table, reason))
+            }
+            Err(RowError::Stream(error)) => Err(error),
+        }
+    }
+
+    fn place(&self, event: &RawEvent, start: u64, table: Option<String>) -> Place {
+        Place { file: self.file.clone(), pos: start, type_code: event.header.type_code, table }
+    }
+
+    fn undecodable(
+        &self,
+        event: &RawEvent,
+        start: u64,
+        table: Option<String>,
+        reason: DecodeError,
+    ) -> StreamError {
+        StreamError::Undecodable { place: self.place(event, start, table), reason }
+    }
+
+    fn cannot_follow(
+        &self,
+        event: &RawEvent,
+        start: u64,
+        table: Option<String>,
+        reason: &str,
+    ) -> StreamError {
+        StreamError::CannotFollow { place: self.place(event, start, table), reason: reason.to_owned() }
+    }
+}
+
+enum RowError {
+    Decode(DecodeError),
+    Stream(StreamError),
+}
+
+impl From<DecodeError> for RowError {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+impl From<VersionError> for RowError {
+    fn from(error: VersionError) -> Self {
+        Self::Stream(error.into())
+    }
+}
+
+impl From<PublishError> for RowError {
+    fn from(error: PublishError) -> Self {
+        Self::Stream(error.into())
+    }
+}
+
+/// Everything one rows event needs; split from the assembler so that its parts can be borrowed apart.
+struct RowWriter<'a> {
+    event: EventFacts<'a>,
+    prefix: &'a TablePrefix,
+    table_order: &'a mut u64,
+    buffers: &'a mut Buffers,
+    seq: &'a mut Version,
+    total_order: &'a mut u64,
+    counts: &'a mut Counts,
+    publish: bool,
+}
+
+impl RowWriter<'_> {
+    fn write_all(
+        &mut self,
+        body: Bytes<'_>,
+        shape: &TableShape,
+        kind: RowsKind,
+        extra: bool,
+        sink: &mut impl ChangeSink,
+    ) -> Result<(), RowError> {
+        let mut images = Images::parse(body, shape, extra, kind == RowsKind::Update)?;
+        let mut row = 0;
+        while !images.is_empty() {
+            self.buffers.key.clear();
+            self.buffers.before.clear();
+            self.buffers.after.clear();
+            images.write_key(&mut self.buffers.key)?;
+            match kind {
+                RowsKind::Write => {
+                    images.write_row(&mut self.buffers.after)?;
+                    self.change('c', row, sink)?;
+                }
+                RowsKind::Delete => {
+                    images.write_row(&mut self.buffers.before)?;
+                    self.change('d', row, sink)?;
+                }
+                RowsKind::Update => {
+                    images.write_row(&mut self.buffers.before)?;
+                    self.buffers.new_key.clear();
+                    images.write_key(&mut self.buffers.new_key)?;
+                    images.write_row(&mut self.buffers.after)?;
+                    if self.buffers.key == self.buffers.new_key {
+                        self.change('u', row, sink)?;
+                    } else {
+                        // another primary key is another record: the old one goes, the new one comes
+                        self.change('d', row, sink)?;
+                        std::mem::swap(&mut self.buffers.key, &mut self.buffers.new_key);
+                        self.change('c', row, sink)?;
+                    }
+                }
+            }
+            self.counts.seen += 1;
+            if self.publish {
+                self.counts.published += 1;
+            } else {
+                self.counts.repeated += 1;
+            }
+            row += 1;
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, op: char, row: u32, sink: &mut impl ChangeSink) -> Result<(), RowError> {
+        *self.total_order += 1;
+        *self.table_order += 1;
+        if !self.publish {
+            return Ok(());
+        }
+        let seq = self.seq.next()?;
+        let facts = RowFacts { op, row, seq, total_order: *self.total_order, table_order: *self.table_order };
+        let before = (op != 'c').then_some(self.buffers.before.as_slice());
+        let after = (op != 'd').then_some(self.buffers.after.as_slice());
+        self.buffers.value.clear();
+        envelope::write(&mut self.buffers.value, before, after, &self.event, self.prefix, facts)
+            .map_err(|_| DecodeError::Malformed("writing to memory failed"))?;
+        sink.publish(&self.buffers.key, &self.buffers.value)?;
+        // only now is the version used up
+        *self.seq = seq;
+        Ok(())
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}

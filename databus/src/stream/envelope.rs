@@ -1,0 +1,137 @@
+//! Writes Debezium's envelope around row images that are JSON already, into buffers that are reused.
+
+use crate::binlog::put_text;
+use change_event::Version;
+use std::io::Write;
+
+/// `"snapshot":"false","db":"…","table":"…"`: the same for every row of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TablePrefix(Vec<u8>);
+
+impl TablePrefix {
+    pub(super) fn new(database: &str, table: &str) -> Self {
+        let mut bytes = b"\"snapshot\":\"false\",\"db\":".to_vec();
+        put_name(database, &mut bytes);
+        bytes.extend_from_slice(b",\"table\":");
+        put_name(table, &mut bytes);
+        Self(bytes)
+    }
+}
+
+/// `"version":"…","connector":"mariadb","name":"…"`: the same for every row of a source.
+#[derive(Debug)]
+pub(super) struct SourcePrefix(Vec<u8>);
+
+impl SourcePrefix {
+    pub(super) fn new(source: &str) -> Self {
+        let mut bytes = b"\"version\":".to_vec();
+        put_name(env!("CARGO_PKG_VERSION"), &mut bytes);
+        bytes.extend_from_slice(b",\"connector\":\"mariadb\",\"name\":");
+        put_name(source, &mut bytes);
+        Self(bytes)
+    }
+}
+
+fn put_name(name: &str, out: &mut Vec<u8>) {
+    let written = put_text(name.as_bytes(), out);
+    debug_assert!(written.is_ok(), "a &str is UTF-8");
+}
+
+/// What the rows of one event share.
+#[derive(Debug)]
+pub(super) struct EventFacts<'a> {
+    pub(super) source: &'a SourcePrefix,
+    pub(super) gtid: &'a str,
+    pub(super) file: &'a str,
+    /// Start of the event in its file.
+    pub(super) pos: u64,
+    pub(super) server_id: u32,
+    /// The event's time in Unix milliseconds.
+    pub(super) source_ts_ms: i64,
+    /// Now, in Unix milliseconds.
+    pub(super) ts_ms: i64,
+}
+
+/// What is one row's alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowFacts {
+    pub(super) op: char,
+    /// The row's place in its event.
+    pub(super) row: u32,
+    pub(super) seq: Version,
+    pub(super) total_order: u64,
+    pub(super) table_order: u64,
+}
+
+/// Appends the whole envelope to `out`. `before` and `after` are JSON objects; an absent one is null.
+pub(super) fn write(
+    out: &mut Vec<u8>,
+    before: Option<&[u8]>,
+    after: Option<&[u8]>,
+    event: &EventFacts<'_>,
+    table: &TablePrefix,
+    row: RowFacts,
+) -> std::io::Result<()> {
+    out.extend_from_slice(b"{\"before\":");
+    out.extend_from_slice(before.unwrap_or(b"null"));
+    out.extend_from_slice(b",\"after\":");
+    out.extend_from_slice(after.unwrap_or(b"null"));
+    write!(out, ",\"op\":\"{}\",\"ts_ms\":{},\"source\":{{", row.op, event.ts_ms)?;
+    out.extend_from_slice(&event.source.0);
+    write!(out, ",\"ts_ms\":{},", event.source_ts_ms)?;
+    out.extend_from_slice(&table.0);
+    write!(out, ",\"server_id\":{},\"gtid\":\"{}\",\"file\":", event.server_id, event.gtid)?;
+    put_name(event.file, out);
+    write!(
+        out,
+        ",\"pos\":{},\"row\":{},\"seq\":{}}},\"transaction\":{{\"id\":\"{}\",\"total_order\":{},\"data_collection_order\":{}}}}}",
+        event.pos,
+        row.row,
+        row.seq.get(),
+        event.gtid,
+        row.total_order,
+        row.table_order
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use change_event::envelope::{Change, Op};
+
+    #[test]
+    fn what_is_written_is_an_envelope_that_parses_back() {
+        let source = SourcePrefix::new("accounting");
+        let event = EventFacts {
+            source: &source,
+            gtid: "0-1-9",
+            file: "binlog.000001",
+            pos: 345,
+            server_id: 1,
+            source_ts_ms: 4000,
+            ts_ms: 5000,
+        };
+        let row =
+            RowFacts { op: 'u', row: 2, seq: Version::try_from(12).unwrap(), total_order: 7, table_order: 3 };
+        let mut out = Vec::new();
+        write(
+            &mut out,
+            Some(br#"{"a":1}"#),
+            Some(br#"{"a":2}"#),
+            &event,
+            &TablePrefix::new("db", "t\"able"),
+            row,
+        )
+        .unwrap();
+        let change = Change::parse(&out).unwrap();
+        assert_eq!((change.op, change.ts_ms, change.source.ts_ms), (Op::Update, 5000, 4000));
+        assert_eq!((change.source.table.as_ref(), change.source.pos, change.source.row), ("t\"able", 345, 2));
+        assert_eq!(change.source.seq.get(), 12);
+        let transaction = change.transaction.unwrap();
+        assert_eq!(
+            (transaction.id.as_ref(), transaction.total_order, transaction.data_collection_order),
+            ("0-1-9", 7, 3)
+        );
+        assert!(change.before.is_some() && change.after.is_some());
+    }
+}

@@ -1,0 +1,9 @@
+//! From events to change events: transactions are followed, rows become envelopes, every change gets its version.
+
+mod assembler;
+mod envelope;
+mod place;
+mod tables;
+
+pub(crate) use assembler::{Assembler, ChangeSink, Counts, Resume, Step};
+pub(crate) use place::StreamError;

@@ -1,0 +1,100 @@
+//! The tables of the current binlog file: captured ones with their shape, all others by id alone.
+
+use super::envelope::TablePrefix;
+use crate::binlog::{
+    DecodeError,
+    bytes::Bytes,
+    table_map::{self, TableShape},
+};
+use std::collections::HashMap;
+
+/// A table that a rows event can name.
+#[derive(Debug)]
+pub(super) enum Table {
+    /// Nobody asked for it: its rows are not even decoded, so it cannot stop the stream.
+    Foreign,
+    /// Captured.
+    Captured(Box<Captured>),
+}
+
+/// A captured table as the latest table map describes it.
+#[derive(Debug)]
+pub(super) struct Captured {
+    /// `database.table`, for messages and metrics.
+    pub(super) name: String,
+    pub(super) shape: TableShape,
+    pub(super) prefix: TablePrefix,
+    /// The map's bytes: when the next one is equal, nothing is parsed again.
+    map_bytes: Vec<u8>,
+    /// Changes of this table in the transaction so far.
+    pub(super) order: u64,
+}
+
+/// Which tables are captured, and what is known of the ids in the current file.
+#[derive(Debug)]
+pub(super) struct Tables {
+    captured: Vec<(String, String)>,
+    by_id: HashMap<u64, Table>,
+}
+
+impl Tables {
+    pub(super) fn new(captured: Vec<(String, String)>) -> Self {
+        Self { captured, by_id: HashMap::new() }
+    }
+
+    /// The captured tables as (database, table).
+    pub(super) fn captured(&self) -> &[(String, String)] {
+        &self.captured
+    }
+
+    /// Ids mean something only until the next file.
+    pub(super) fn forget(&mut self) {
+        self.by_id.clear();
+    }
+
+    /// Takes a table map in; the error names the table where it is captured.
+    pub(super) fn learn(&mut self, bytes: Bytes<'_>) -> Result<(), (Option<String>, DecodeError)> {
+        let mut body = bytes;
+        let name = table_map::parse_name(&mut body).map_err(|error| (None, error))?;
+        if let Some(Table::Captured(known)) = self.by_id.get(&name.table_id)
+            && known.map_bytes == bytes.0
+        {
+            return Ok(());
+        }
+        let wanted =
+            self.captured.iter().any(|(database, table)| database == name.database && table == name.table);
+        let table = if wanted {
+            let full = format!("{}.{}", name.database, name.table);
+            let order = match self.by_id.get(&name.table_id) {
+                Some(Table::Captured(known)) => known.order,
+                _ => 0,
+            };
+            let shape = table_map::parse_shape(body).map_err(|error| (Some(full.clone()), error))?;
+            let prefix = TablePrefix::new(name.database, name.table);
+            Table::Captured(Box::new(Captured {
+                name: full,
+                shape,
+                prefix,
+                map_bytes: bytes.0.to_vec(),
+                order,
+            }))
+        } else {
+            Table::Foreign
+        };
+        self.by_id.insert(name.table_id, table);
+        Ok(())
+    }
+
+    pub(super) fn get_mut(&mut self, table_id: u64) -> Option<&mut Table> {
+        self.by_id.get_mut(&table_id)
+    }
+
+    /// A new transaction counts from the start.
+    pub(super) fn restart_orders(&mut self) {
+        for table in self.by_id.values_mut() {
+            if let Table::Captured(captured) = table {
+                captured.order = 0;
+            }
+        }
+    }
+}

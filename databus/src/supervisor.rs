@@ -1,0 +1,185 @@
+//! Keeps one source streaming: takes over, checks, resumes, and goes back to the last checkpoint after every transient failure.
+
+use crate::{
+    error::DatabusError,
+    metrics::SourceMetrics,
+    publish::{PublishError, Publisher, Stage1},
+    session::{Session, SessionError},
+    source::{Feed, MysqlCdcTransport, Server, preflight, watch_horizon},
+    stream::{Assembler, Resume, StreamError},
+};
+use change_event::{Epoch, Version, checkpoint::Checkpoint};
+use pipeline_config::{Config, Source};
+use secrecy::SecretString;
+use service_kit::{
+    Shutdown,
+    retry::{Ended, until_stopped},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::watch;
+
+/// Longest pause between two attempts.
+const RETRY_CAP: Duration = Duration::from_secs(5);
+/// A session that lasted this long was healthy: the next failure starts with a short pause again.
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+
+/// Streams one source until a stop is asked for or a definite error. `ready` turns true with the first session.
+pub(crate) async fn supervise(
+    config: Arc<Config>,
+    source: Arc<Source>,
+    password: SecretString,
+    metrics: SourceMetrics,
+    ready: watch::Sender<bool>,
+    shutdown: Shutdown,
+) -> Result<(), DatabusError> {
+    let server = match until_stopped(
+        "ask the source",
+        RETRY_CAP,
+        &shutdown,
+        crate::source::PreflightError::is_transient,
+        || preflight(&source, &password),
+    )
+    .await
+    {
+        Ok(server) => server,
+        Err(Ended::Stopped) => return Ok(()),
+        Err(Ended::Definite(error)) => return Err(error.into()),
+    };
+    tracing::info!(source = %source.name, version = %server.version, server_id = server.identity.server_id, "source passed preflight");
+    let stage1 = Stage1::open(&config.kafka, &source.name).await?;
+    let horizon = watch_horizon(source.clone(), password.clone(), shutdown.clone());
+    let runtime = tokio::runtime::Handle::current();
+    let worker =
+        Worker { config, source, password, metrics, ready, shutdown, server, stage1, horizon, runtime };
+    // reading, decoding and Kafka's transaction calls all block
+    tokio::task::spawn_blocking(move || worker.run())
+        .await
+        .map_err(|cause| DatabusError::Stopped(cause.to_string()))?
+}
+
+struct Worker {
+    config: Arc<Config>,
+    source: Arc<Source>,
+    password: SecretString,
+    metrics: SourceMetrics,
+    ready: watch::Sender<bool>,
+    shutdown: Shutdown,
+    server: Server,
+    stage1: Stage1,
+    horizon: watch::Receiver<Option<crate::source::Horizon>>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Worker {
+    fn run(self) -> Result<(), DatabusError> {
+        // fence whoever had the source before, only then look how far they got
+        let mut publisher = Publisher::take_over(&self.config.kafka, &self.source.name)?;
+        let mut checkpoint = self.starting_point()?;
+        let mut pause = Duration::from_millis(50);
+        while !self.shutdown.is_requested() {
+            let started = std::time::Instant::now();
+            let Err(error) = self.session(&mut publisher, &mut checkpoint) else { return Ok(()) };
+            match &error {
+                SessionError::Transport(cause) if cause.is_transient() => {}
+                SessionError::Publish(PublishError::Transient(_))
+                | SessionError::Stream(StreamError::Publish(PublishError::Transient(_))) => {}
+                SessionError::Publish(PublishError::Unknown(_))
+                | SessionError::Stream(StreamError::Publish(PublishError::Unknown(_))) => {
+                    tracing::warn!(source = %self.source.name, %error, "starting over with a new producer");
+                    drop(publisher);
+                    publisher = Publisher::take_over(&self.config.kafka, &self.source.name)?;
+                    checkpoint = self.starting_point()?;
+                }
+                _ => return Err(error.into()),
+            }
+            self.metrics.restarts.inc();
+            if started.elapsed() > HEALTHY_AFTER {
+                pause = Duration::from_millis(50);
+            }
+            tracing::warn!(source = %self.source.name, %error, position = %format!("{}:{}", checkpoint.position.file, checkpoint.position.pos),
+                "stream interrupted, going back to the checkpoint");
+            self.wait(pause);
+            pause = (pause * 2).min(RETRY_CAP);
+        }
+        Ok(())
+    }
+
+    /// Sleeps, but not past a stop request.
+    fn wait(&self, pause: Duration) {
+        let stopped = self.shutdown.requested();
+        self.runtime.block_on(async {
+            tokio::select! {
+                () = stopped => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        });
+    }
+
+    fn starting_point(&self) -> Result<Checkpoint, DatabusError> {
+        let source = self.source.name.to_string();
+        match self.stage1.last_checkpoint()? {
+            Some(checkpoint) if checkpoint.source_identity != self.server.identity => {
+                Err(DatabusError::OtherServer {
+                    source_name: source,
+                    expected: checkpoint.source_identity.server_id,
+                    found: self.server.identity.server_id,
+                })
+            }
+            Some(checkpoint) => {
+                tracing::info!(source, seq = %checkpoint.seq, file = checkpoint.position.file, pos = checkpoint.position.pos,
+                    gtid = checkpoint.gtid, "resuming from the checkpoint");
+                Ok(checkpoint)
+            }
+            None if self.stage1.has_changes()? => Err(DatabusError::CheckpointLost { source_name: source }),
+            None => {
+                tracing::info!(
+                    source,
+                    file = self.server.oldest.file,
+                    "no checkpoint yet: starting at the oldest binlog the source has"
+                );
+                Ok(Checkpoint {
+                    source_identity: self.server.identity.clone(),
+                    epoch: Epoch::FIRST,
+                    seq: Version::START,
+                    gtid: None,
+                    position: self.server.oldest.clone(),
+                    events_done_in_next: 0,
+                    as_of: None,
+                })
+            }
+        }
+    }
+
+    fn session(&self, publisher: &mut Publisher, checkpoint: &mut Checkpoint) -> Result<(), SessionError> {
+        let transport = MysqlCdcTransport::connect(&self.source, &self.password, &checkpoint.position)?;
+        let feed = Feed::start(transport).map_err(|cause| {
+            crate::source::TransportError::Lost(format!("cannot start the reading thread: {cause}"))
+        })?;
+        let tables = self
+            .source
+            .tables
+            .iter()
+            .map(|table| (table.database().to_owned(), table.table().to_owned()))
+            .collect();
+        let resume = Resume {
+            position: checkpoint.position.clone(),
+            events_done_in_next: checkpoint.events_done_in_next,
+            seq: checkpoint.seq,
+            gtid: checkpoint.gtid.clone(),
+        };
+        if !self.ready.send_replace(true) {
+            tracing::info!(source = %self.source.name, "ready");
+        }
+        let session = Session {
+            feed,
+            assembler: Assembler::new(&self.source.name, tables, resume),
+            publisher,
+            checkpoint,
+            identity: self.server.identity.clone(),
+            horizon: self.horizon.clone(),
+            limits: &self.config.databus,
+            metrics: &self.metrics,
+        };
+        session.run(|| self.shutdown.is_requested())
+    }
+}
