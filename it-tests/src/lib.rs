@@ -1,3 +1,5 @@
 //! The integration tests' own library: real services as child processes, and what drives them.
 
 pub mod harness;
+#[cfg(feature = "workload")]
+pub mod topic;

@@ -4,6 +4,7 @@ use crate::provision::provision;
 use crate::supervise::{exit_code, foreground};
 use clap::Args;
 use it_tests::harness::paths::{repo_root, run_dir};
+use it_tests::harness::record::sweep_ended_runs;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -87,6 +88,8 @@ fn in_order(lines: &[Vec<String>]) -> anyhow::Result<ExitCode> {
             return Ok(exit_code(status));
         }
     }
+    // a test run's shared stack has no last moment of its own to tidy up in; after a failure its logs stay
+    sweep_ended_runs(&run_dir(), "test-")?;
     Ok(ExitCode::SUCCESS)
 }
 

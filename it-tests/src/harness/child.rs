@@ -182,16 +182,17 @@ fn spawn_on_lasting_thread(mut command: Command) -> std::io::Result<Child> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tempfile::{TempDir, tempdir};
 
-    fn sleeper(name: &str) -> ChildProcess {
-        let dir = std::env::temp_dir().join(format!("databus-child-{name}-{}", std::process::id()));
-        ChildProcess::start(Launch::new(name, "/bin/sh", dir).args(["-c", "echo hello; sleep 600 & wait"]))
-            .unwrap()
+    fn sleeper(dir: &TempDir) -> ChildProcess {
+        let launch = Launch::new("sleeper", "/bin/sh", dir.path());
+        ChildProcess::start(launch.args(["-c", "echo hello; sleep 600 & wait"])).unwrap()
     }
 
     #[test]
     fn a_dropped_child_takes_its_own_children_with_it() {
-        let child = sleeper("dropped");
+        let dir = tempdir().unwrap();
+        let child = sleeper(&dir);
         let identity = child.identity();
         assert!(identity.is_alive());
         drop(child);
@@ -201,16 +202,34 @@ mod tests {
 
     #[test]
     fn a_child_outlives_the_thread_that_asked_for_it() {
-        let mut child = std::thread::spawn(|| sleeper("thread")).join().unwrap();
+        let (dir, other) = (tempdir().unwrap(), tempdir().unwrap());
+        let mut child = std::thread::scope(|scope| scope.spawn(|| sleeper(&dir)).join().unwrap());
         // a second child started after the thread's end proves that the kernel has handled that end
-        drop(sleeper("later"));
+        drop(sleeper(&other));
         assert!(child.is_running());
     }
 
     #[test]
+    fn what_an_earlier_run_left_running_is_killed_before_the_start() {
+        let dir = tempdir().unwrap();
+        let left = ChildProcess::start(
+            Launch::new("sleeper", "/bin/sleep", dir.path()).arg("600").lifetime(Lifetime::Detached),
+        )
+        .unwrap();
+        let before = left.identity();
+        drop(left);
+        assert!(before.is_alive(), "a detached child stays");
+
+        let child = sleeper(&dir);
+
+        assert!(!before.is_alive());
+        assert!(child.identity().is_alive());
+    }
+
+    #[test]
     fn a_child_that_ends_early_is_reported_with_its_log() {
-        let dir = std::env::temp_dir().join(format!("databus-child-early-{}", std::process::id()));
-        let launch = Launch::new("early", "/bin/sh", dir).args(["-c", "echo port is taken; exit 3"]);
+        let dir = tempdir().unwrap();
+        let launch = Launch::new("early", "/bin/sh", dir.path()).args(["-c", "echo port is taken; exit 3"]);
         let mut child = ChildProcess::start(launch).unwrap();
         let error = child.wait_ready(Duration::from_secs(20), || Err("no answer".into())).unwrap_err();
         let text = format!("{error:#}");

@@ -31,7 +31,7 @@ impl Identity {
 
     /// Whether it still runs; one that has ended but was not yet waited for does not.
     pub fn is_alive(&self) -> bool {
-        Stat::of(self.pid).is_some_and(|stat| stat.started == self.started && !stat.ended())
+        Stat::of(self.pid).is_some_and(|stat| stat.started == self.started && !stat.ended)
     }
 
     /// Sends a signal to the process alone.
@@ -64,7 +64,7 @@ impl Identity {
         entries
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-            .filter(|pid| Stat::of(*pid).is_some_and(|stat| stat.group == self.pid && !stat.ended()))
+            .filter(|pid| Stat::of(*pid).is_some_and(|stat| stat.group == self.pid && !stat.ended))
             .collect()
     }
 
@@ -86,9 +86,9 @@ fn ignore_gone(result: Result<(), Errno>) -> anyhow::Result<()> {
     }
 }
 
-/// The fields of `/proc/<pid>/stat` that matter here.
+/// What matters here of `/proc/<pid>/`.
 struct Stat {
-    state: char,
+    ended: bool,
     group: i32,
     started: u64,
 }
@@ -100,15 +100,17 @@ impl Stat {
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
         Some(Self {
-            state: fields.first()?.chars().next()?,
+            ended: matches!(*fields.first()?, "Z" | "X") && threads(pid) <= 1,
             group: fields.get(2)?.parse().ok()?,
             started: fields.get(19)?.parse().ok()?,
         })
     }
+}
 
-    fn ended(&self) -> bool {
-        matches!(self.state, 'Z' | 'X')
-    }
+/// A process shows as ended as soon as its first thread has; until the other threads have, too, it holds its
+/// ports and locks.
+fn threads(pid: i32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 #[cfg(test)]

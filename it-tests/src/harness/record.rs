@@ -192,17 +192,17 @@ pub fn kill_leftovers(dir: &Path) -> anyhow::Result<()> {
     Part::ALL.iter().try_for_each(|part| kill_leftover(&dir.join(part.name()).join(format!("{part}.pid"))))
 }
 
-/// Deletes the directories `.run/<prefix>*` whose run has ended, with what still runs in them. Those of live
-/// runs are locked and stay.
+/// Deletes the directories `<prefix><pid>...` whose process has ended, with what still runs in them.
+///
+/// Both the pid and the lock must say so: a live run has its directory before it has locked it.
 pub fn sweep_ended_runs(parent: &Path, prefix: &str) -> anyhow::Result<()> {
     let Ok(entries) = fs::read_dir(parent) else { return Ok(()) };
     for entry in entries.flatten() {
-        let dir = entry.path();
-        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(prefix));
-        if ours
-            && dir.join("lock").exists()
-            && let Ok(_lock) = DirLock::take(&dir)
-        {
+        let (name, dir) = (entry.file_name(), entry.path());
+        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(prefix)) else { continue };
+        let pid = rest.split('-').next().and_then(|pid| pid.parse::<u32>().ok());
+        let ended = pid.is_some_and(|pid| Identity::of(pid).is_none_or(|owner| !owner.is_alive()));
+        if ended && let Ok(_lock) = DirLock::take(&dir) {
             kill_leftovers(&dir)?;
             fs::remove_dir_all(&dir).with_context(|| format!("cannot delete {}", dir.display()))?;
         }

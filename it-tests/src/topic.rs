@@ -1,0 +1,85 @@
+//! Reading a whole Kafka topic the way our own readers do: committed records only, and counted to the end.
+
+use anyhow::{Context, bail};
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+};
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A record as a reader sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Partition.
+    pub partition: i32,
+    /// Offset in it.
+    pub offset: i64,
+    /// Key as text.
+    pub key: String,
+    /// Value; `None` for a tombstone or mark.
+    pub value: Option<Vec<u8>>,
+}
+
+/// All committed records of a topic, partition by partition, in offset order.
+pub fn read_all(brokers: &str, topic: &str) -> anyhow::Result<Vec<Record>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "it-tests-reader")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "error")
+        .create()?;
+    let metadata = consumer.fetch_metadata(Some(topic), DEADLINE)?;
+    let partitions =
+        metadata.topics().first().context("the topic is not in the metadata")?.partitions().len();
+    if partitions == 0 {
+        bail!("topic {topic} does not exist");
+    }
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..partitions {
+        assignment.add_partition_offset(topic, i32::try_from(partition)?, Offset::Beginning)?;
+    }
+    consumer.assign(&assignment)?;
+    let (mut records, mut ended) = (Vec::new(), 0);
+    let deadline = Instant::now() + DEADLINE;
+    while ended < partitions {
+        if Instant::now() > deadline {
+            bail!("reading {topic} did not end within {DEADLINE:?}: {} records so far", records.len());
+        }
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(message)) => records.push(Record {
+                partition: message.partition(),
+                offset: message.offset(),
+                key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+                value: message.payload().map(<[u8]>::to_vec),
+            }),
+            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+            Some(Err(error)) => return Err(error.into()),
+            None => {}
+        }
+    }
+    records.sort_by_key(|record| (record.partition, record.offset));
+    Ok(records)
+}
+
+/// Deletes a topic and waits until no broker lists it.
+pub fn delete(brokers: &str, topic: &str) -> anyhow::Result<()> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    let admin: rdkafka::admin::AdminClient<rdkafka::client::DefaultClientContext> = config.create()?;
+    let deleted =
+        futures::executor::block_on(admin.delete_topics(&[topic], &rdkafka::admin::AdminOptions::new()))?;
+    for result in deleted {
+        result.map_err(|(name, code)| anyhow::anyhow!("cannot delete {name}: {code}"))?;
+    }
+    crate::harness::wait_until("the topic to be gone", DEADLINE, || {
+        let consumer: BaseConsumer = config.create().map_err(crate::harness::Not::yet)?;
+        let metadata = consumer.fetch_metadata(None, DEADLINE).map_err(crate::harness::Not::yet)?;
+        let there = metadata.topics().iter().any(|listed| listed.name() == topic);
+        if there { Err("it is still listed".into()) } else { Ok(()) }
+    })
+}
