@@ -27,5 +27,9 @@ CREATE TABLE bill (
   committed_at  DATETIME(6) NOT NULL,
   PRIMARY KEY (account_id, bill_id),
   -- "one account, newest first", within one pipeline
-  KEY newest_first (account_id, pipeline, deleted, occurred_at DESC, bill_id DESC)
+  KEY newest_first (account_id, pipeline, deleted, occurred_at DESC, bill_id DESC),
+  -- the same over all accounts of a merchant
+  KEY merchant_newest_first (merchant_id, pipeline, deleted, occurred_at DESC, bill_id DESC),
+  -- one bill by its name; its account is not known to whoever asks
+  KEY by_bill (bill_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

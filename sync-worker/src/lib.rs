@@ -1,1 +1,27 @@
-//! placeholder
+//! Stage 1 to stage 2 to the sinks: bills in account order.
+//!
+//! ```text
+//!  changes.<source> ─► router ─────────────────────────────► bills (N partitions, keyed by account)
+//!   (1 partition)      seq dense? map rows to bills            │                    │
+//!                      one Kafka transaction per batch:        │ group bill-store   │ group bill-index
+//!                      records + input offset + last seq       ▼                    ▼
+//!                                                           writer               writer       (independent, G9)
+//!                                                           fold to the newest version per bill
+//!                                                           one round trip, then the offset moves (G6)
+//!                                                              ▼                    ▼
+//!                                                        sink::mysql          sink::elasticsearch
+//!                                                        IF(VALUES(version) >= version)   external_gte     (G5)
+//! ```
+//!
+//! [`mapping`] is pure and shared with `replay`: one definition of a bill.
+
+pub mod daemon;
+mod kafka;
+pub mod mapping;
+pub mod metrics;
+pub mod mysql;
+pub mod router;
+pub mod sink;
+pub mod writer;
+
+pub use kafka::{TopicError, ensure_topics};

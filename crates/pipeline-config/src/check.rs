@@ -237,7 +237,7 @@ fn sync_worker(text: &Text<'_>, raw: raw::SyncWorker) -> Result<SyncWorker, Conf
     Ok(SyncWorker {
         admin_listen: text.listen(raw.admin_listen, 8082)?,
         batch_max_records: usize::try_from(records).unwrap_or(1000),
-        batch_max_wait: Duration::from_millis(raw.batch_max_wait_ms.unwrap_or(5)),
+        batch_max_wait: Duration::from_millis(raw.batch_max_wait_ms.unwrap_or(0)),
     })
 }
 

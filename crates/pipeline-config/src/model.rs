@@ -180,7 +180,7 @@ pub struct SyncWorker {
     pub admin_listen: SocketAddr,
     /// Most records folded into one write to a sink, default 1000.
     pub batch_max_records: usize,
-    /// Longest wait for more records once one is there, default 5 ms.
+    /// Longest wait for more records while the sink is idle, default 0: batches grow while a write is under way.
     pub batch_max_wait: Duration,
 }
 

@@ -1,0 +1,436 @@
+//! The router's thread, its consumer and its transactional producer. The only file of this role that knows rdkafka.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use change_event::{envelope::Change, stage2::BillOp};
+use pipeline_config::{Kafka, Source};
+use rdkafka::{
+    ClientContext, Message, Offset, Statistics, TopicPartitionList,
+    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::KafkaError,
+    producer::{BaseProducer, BaseRecord, Producer},
+    types::{RDKafkaErrorCode, RDKafkaRespErr},
+};
+use service_kit::Shutdown;
+
+use crate::{
+    kafka::{self, StartError},
+    mapping::Mapper,
+    metrics::Metrics,
+};
+
+use super::{RouterError, position::Position};
+
+/// How long an idle poll lasts: also how soon a stop is noticed.
+const IDLE: Duration = Duration::from_millis(100);
+/// Most input records in one transaction: enough that its round trips do not count under a backlog.
+const MAX_RECORDS: usize = 10_000;
+/// Under `max.poll.interval.ms` (5 min): how long a transaction is tried while the broker does not answer.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(120);
+/// How long a take-over is tried while the broker does not answer.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a router needs.
+#[derive(Clone)]
+pub struct Settings {
+    /// The broker and the topics.
+    pub kafka: Kafka,
+    /// The source whose changes it routes.
+    pub source: Source,
+    /// Rows to bills.
+    pub mapper: Arc<Mapper>,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+/// Routes one source until a stop is asked for; blocks, so give it a thread of its own.
+pub fn run(settings: &Settings, shutdown: &Shutdown) -> Result<(), RouterError> {
+    let group = format!("router.{}", settings.source.name);
+    let topic = settings.source.changes_topic();
+    let active = Arc::new(Mutex::new(Active::Standby));
+    let context = Context {
+        group: group.clone(),
+        topic: topic.clone(),
+        kafka: settings.kafka.clone(),
+        active: Arc::clone(&active),
+        metrics: settings.metrics.clone(),
+    };
+    let broken = |error: KafkaError| RouterError::Kafka { topic: topic.clone(), cause: error.to_string() };
+    let client = kafka::consumer(&settings.kafka, &group);
+    let consumer: BaseConsumer<Context> =
+        BaseConsumer::from_config_and_context(&client, context).map_err(broken)?;
+    consumer.subscribe(&[&topic]).map_err(broken)?;
+    let router = Router { settings, topic, group, consumer, active };
+    while !shutdown.is_requested() {
+        router.step()?;
+    }
+    Ok(())
+}
+
+/// Whether this process routes the source. Shared with the rebalance callback, which runs inside `poll` on the same thread:
+/// never locked across a poll.
+enum Active {
+    Standby,
+    Routing(Stage),
+    Failed(RouterError),
+}
+
+/// The active router's hold on the source.
+struct Stage {
+    producer: BaseProducer<kafka::Quiet>,
+    /// Where the input stands, with everything of the open transaction.
+    read: Position,
+    /// Input records in the open transaction; `None` when none is open.
+    open: Option<usize>,
+    /// Where the last committed transaction ended.
+    committed: Position,
+}
+
+fn lock(active: &Mutex<Active>) -> MutexGuard<'_, Active> {
+    active.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Router<'a> {
+    settings: &'a Settings,
+    topic: String,
+    group: String,
+    consumer: BaseConsumer<Context>,
+    active: Arc<Mutex<Active>>,
+}
+
+impl Router<'_> {
+    /// Takes in what has arrived, up to a full batch, and commits it.
+    fn step(&self) -> Result<(), RouterError> {
+        let mut wait = IDLE;
+        for _ in 0..MAX_RECORDS {
+            let message = match self.consumer.poll(wait) {
+                None => break,
+                Some(Ok(message)) => message,
+                Some(Err(error)) => {
+                    self.poll_error(&error)?;
+                    break;
+                }
+            };
+            wait = Duration::ZERO;
+            let mut active = lock(&self.active);
+            // a message that was on its way when the partition was revoked belongs to the next owner
+            if let Active::Routing(stage) = &mut *active {
+                self.route(stage, message.offset(), message.payload())?;
+            }
+        }
+        match &mut *lock(&self.active) {
+            Active::Standby => Ok(()),
+            Active::Routing(stage) => self.commit(stage),
+            failed => match std::mem::replace(failed, Active::Standby) {
+                Active::Failed(error) => Err(error),
+                Active::Standby | Active::Routing(_) => Ok(()),
+            },
+        }
+    }
+
+    fn route(&self, stage: &mut Stage, offset: i64, value: Option<&[u8]>) -> Result<(), RouterError> {
+        let topic = || self.topic.clone();
+        // a transaction that was aborted is read again from its start: what is behind that is known already
+        self.begin(stage)?;
+        let metrics = &self.settings.metrics;
+        metrics.records.with_label_values(&[&self.group]).inc();
+        let Some(value) = value else {
+            metrics.marks.with_label_values(&[&self.group]).inc();
+            stage.read.pass(offset);
+            return Ok(());
+        };
+        let change = Change::parse(value).map_err(|error| RouterError::NotAChange {
+            topic: topic(),
+            offset,
+            cause: error.to_string(),
+        })?;
+        if *change.source.name != *self.settings.source.name {
+            let cause =
+                format!("it is of source {:?}, not {}", change.source.name, self.settings.source.name);
+            return Err(RouterError::NotAChange { topic: topic(), offset, cause });
+        }
+        stage.read.advance(offset, change.source.seq).map_err(|wrong| RouterError::NotDense {
+            topic: topic(),
+            offset,
+            found: wrong.found,
+            previous: wrong.previous,
+        })?;
+        let mapped = self.settings.mapper.map(&change);
+        // the seam of quarantine: a refused row will be set aside here in the same transaction, and its account goes on
+        if let Some(refusal) = mapped.refused.into_iter().next() {
+            return Err(RouterError::Refused { topic: topic(), offset, refusal });
+        }
+        for record in &mapped.records {
+            let op = if record.op == BillOp::Delete { "delete" } else { "upsert" };
+            metrics.routed.with_label_values(&[&self.settings.source.name, op]).inc();
+            let value = serde_json::to_vec(record).map_err(|cause| RouterError::Encode {
+                topic: topic(),
+                offset,
+                cause,
+            })?;
+            self.produce(stage, &record.partition_key(), &value)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&self, stage: &mut Stage) -> Result<(), RouterError> {
+        match &mut stage.open {
+            Some(records) => *records += 1,
+            None => {
+                stage.producer.begin_transaction().map_err(|error| self.broken(&error))?;
+                stage.open = Some(1);
+            }
+        }
+        Ok(())
+    }
+
+    fn produce(&self, stage: &Stage, key: &str, value: &[u8]) -> Result<(), RouterError> {
+        let mut record = BaseRecord::to(&self.settings.kafka.bills_topic).key(key).payload(value);
+        loop {
+            match stage.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    stage.producer.poll(Duration::from_millis(5));
+                    record = back;
+                }
+                // the transaction is already doomed: its commit says so, and the batch is done again
+                Err((error, _)) if !is_fenced(&error) => {
+                    tracing::debug!(topic = self.topic, %error, "produce failed");
+                    return Ok(());
+                }
+                Err((error, _)) => return Err(self.broken(&error)),
+            }
+        }
+    }
+
+    /// Commits the open transaction: records, offset and last seq together.
+    fn commit(&self, stage: &mut Stage) -> Result<(), RouterError> {
+        let Some(records) = stage.open else { return Ok(()) };
+        match self.try_commit(stage) {
+            Ok(()) => {
+                self.settings.metrics.router_batch.observe(records as f64);
+                stage.open = None;
+                stage.committed = stage.read;
+                Ok(())
+            }
+            Err(error) if is_fenced(&error) => Err(self.broken(&error)),
+            Err(error) => {
+                tracing::warn!(topic = self.topic, records, %error, "transaction failed, doing it again");
+                self.settings.metrics.aborts.inc();
+                self.abort_and_rewind(stage)
+            }
+        }
+    }
+
+    fn try_commit(&self, stage: &Stage) -> Result<(), KafkaError> {
+        let mut offsets = TopicPartitionList::new();
+        let position = stage.read;
+        let mut element = offsets.add_partition(&self.topic, 0);
+        element.set_offset(Offset::Offset(position.offset))?;
+        element.set_metadata(position.metadata());
+        let group = self
+            .consumer
+            .group_metadata()
+            .ok_or(KafkaError::Subscription("no group metadata while routing".to_owned()))?;
+        let deadline = Instant::now() + COMMIT_DEADLINE;
+        retried(deadline, || stage.producer.send_offsets_to_transaction(&offsets, &group, ASK_TIMEOUT))?;
+        retried(deadline, || stage.producer.commit_transaction(ASK_TIMEOUT))
+    }
+
+    /// Ends the transaction without effect and reads its input again.
+    fn abort_and_rewind(&self, stage: &mut Stage) -> Result<(), RouterError> {
+        let deadline = Instant::now() + COMMIT_DEADLINE;
+        retried(deadline, || stage.producer.abort_transaction(ASK_TIMEOUT))
+            .map_err(|error| self.broken(&error))?;
+        stage.open = None;
+        stage.read = stage.committed;
+        let back = Offset::Offset(stage.committed.offset);
+        self.consumer.seek(&self.topic, 0, back, ASK_TIMEOUT).map_err(|error| self.broken(&error))
+    }
+
+    fn poll_error(&self, error: &KafkaError) -> Result<(), RouterError> {
+        match error.rdkafka_error_code() {
+            // auto.offset.reset=error: what must be read next is gone
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                Err(self.broken(error))
+            }
+            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Err(self.broken(error)),
+            // a broker that is away comes back; librdkafka goes on by itself
+            _ => {
+                tracing::warn!(topic = self.topic, %error, "consuming failed, going on");
+                Ok(())
+            }
+        }
+    }
+
+    fn broken(&self, error: &KafkaError) -> RouterError {
+        let topic = self.topic.clone();
+        if is_fenced(error) {
+            RouterError::Fenced { topic }
+        } else {
+            RouterError::Kafka { topic, cause: error.to_string() }
+        }
+    }
+}
+
+/// Another producer with our transactional id is there.
+fn is_fenced(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(Fenced | ProducerFenced | InvalidProducerEpoch))
+}
+
+/// Calls `ask` again while librdkafka says that it may be.
+fn retried(deadline: Instant, ask: impl Fn() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+    loop {
+        match ask() {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < deadline => {}
+            Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) if Instant::now() < deadline => {}
+            done => return done,
+        }
+    }
+}
+
+struct Context {
+    group: String,
+    topic: String,
+    kafka: Kafka,
+    active: Arc<Mutex<Active>>,
+    metrics: Metrics,
+}
+
+impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
+        let lag: i64 = partitions.map(|partition| partition.consumer_lag.max(0)).sum();
+        self.metrics.lag.with_label_values(&[&self.group]).set(lag);
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        kafka::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(group = self.group, %error, reason, "kafka client");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let assigned =
+            event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && partitions.count() > 0;
+        let active = if assigned { self.take_over(consumer, partitions) } else { self.give_up(consumer) };
+        self.metrics
+            .partitions
+            .with_label_values(&[&self.group])
+            .set(i64::from(matches!(active, Active::Routing(_))));
+        *lock(&self.active) = active;
+    }
+}
+
+impl Context {
+    /// The order matters: `init_transactions` ends whatever the one before left open, only then its offset is final.
+    fn take_over(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> Active {
+        let deadline = Instant::now() + START_DEADLINE;
+        loop {
+            match self.try_take_over(consumer, partitions) {
+                Ok(stage) => {
+                    tracing::info!(topic = self.topic, offset = stage.read.offset, seq = %stage.read.last_seq, "routing");
+                    return Active::Routing(stage);
+                }
+                Err(TakeOverError::Definite(error)) => return Active::Failed(error),
+                Err(TakeOverError::Transient(cause)) if Instant::now() >= deadline => {
+                    return Active::Failed(RouterError::Kafka { topic: self.topic.clone(), cause });
+                }
+                Err(TakeOverError::Transient(error)) => {
+                    tracing::warn!(topic = self.topic, error, "take-over failed, trying again");
+                }
+            }
+        }
+    }
+
+    fn try_take_over(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &TopicPartitionList,
+    ) -> Result<Stage, TakeOverError> {
+        let producer: BaseProducer<kafka::Quiet> =
+            self.producer_settings().create_with_context(kafka::Quiet)?;
+        producer.init_transactions(Duration::from_secs(20))?;
+        let start = match kafka::starts(consumer, &self.group, partitions) {
+            Ok(starts) => starts.into_iter().find(|start| start.partition == 0),
+            Err(StartError::Definite(error)) => return Err(TakeOverError::Definite(error.into())),
+            Err(error @ StartError::Transient { .. }) => {
+                return Err(TakeOverError::Transient(error.to_string()));
+            }
+        };
+        let start =
+            start.ok_or_else(|| TakeOverError::Transient("partition 0 is not assigned".to_owned()))?;
+        let read = match start.metadata {
+            None => Position::BEGINNING,
+            Some(metadata) => Position::stored(start.offset, &metadata).ok_or_else(|| {
+                let (topic, offset) = (self.topic.clone(), start.offset);
+                TakeOverError::Definite(RouterError::LastSeqUnknown { topic, offset, metadata })
+            })?,
+        };
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(&self.topic, 0, Offset::Offset(read.offset))?;
+        consumer.assign(&assignment)?;
+        Ok(Stage { producer, read, open: None, committed: read })
+    }
+
+    fn producer_settings(&self) -> rdkafka::ClientConfig {
+        let mut settings = kafka::client(&self.kafka);
+        settings
+            .set("transactional.id", &self.group)
+            .set("transaction.timeout.ms", "10000")
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "1")
+            .set("batch.size", "524288")
+            .set("queue.buffering.max.messages", "200000")
+            .set("queue.buffering.max.kbytes", "131072");
+        settings
+    }
+
+    /// Ends the open transaction without effect: its input is read again by the next owner.
+    fn give_up(&self, consumer: &BaseConsumer<Self>) -> Active {
+        let was = std::mem::replace(&mut *lock(&self.active), Active::Standby);
+        if let Active::Routing(Stage { producer, open: Some(_), .. }) = &was
+            && let Err(error) = producer.abort_transaction(ASK_TIMEOUT)
+        {
+            // the next owner's init_transactions ends it
+            tracing::warn!(topic = self.topic, %error, "open transaction left to the next owner");
+        }
+        if let Err(error) = consumer.unassign() {
+            tracing::warn!(topic = self.topic, %error, "unassign");
+        }
+        match was {
+            Active::Routing(_) => tracing::info!(topic = self.topic, "handed over"),
+            Active::Standby => {}
+            Active::Failed(error) => return Active::Failed(error),
+        }
+        Active::Standby
+    }
+}
+
+enum TakeOverError {
+    Transient(String),
+    Definite(RouterError),
+}
+
+impl From<KafkaError> for TakeOverError {
+    fn from(error: KafkaError) -> Self {
+        Self::Transient(error.to_string())
+    }
+}

@@ -1,0 +1,65 @@
+//! Where bills end up. Each sink has its own writer, its own consumer group and its own pace (G9).
+
+pub mod elasticsearch;
+pub mod mysql;
+
+use std::future::Future;
+
+use change_event::stage2::BillRecord;
+
+/// A place that holds the newest state of every bill.
+///
+/// - **Order.** A batch holds at most one record per (account, bill), sorted by that key. Batches of one writer come one
+///   after the other; batches of two writers may overlap during a hand-over, which the version gate makes harmless.
+/// - **Gate (G5).** A record is taken only if its version is not older than what is held; taking it twice equals once.
+///   A delete leaves a tombstone with its version under the same gate, so a late older image cannot bring a bill back.
+/// - **Durability.** `Ok` means that every record is durable, or that something newer already was. Only then does the
+///   writer move its offset (G6).
+/// - **Errors.** A transient error may leave any part of the batch written: the writer gives `left` again, for ever.
+pub trait Sink: Send + Sync + 'static {
+    /// `bill-store` or `bill-index`: consumer group and metric label.
+    fn group(&self) -> &'static str;
+
+    /// Writes one folded batch.
+    fn write(&self, batch: &[BillRecord]) -> impl Future<Output = Result<(), SinkError>> + Send;
+}
+
+/// A batch that was not wholly written.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// Nothing about the records themselves: the sink is down, busy or misconfigured. Trying again may help.
+    #[error("{cause}")]
+    Transient {
+        /// Indexes into the batch that must be written again.
+        left: Vec<usize>,
+        /// What the sink said.
+        cause: String,
+    },
+    /// The sink will never take this record.
+    #[error("the record of account {account_id}, bill {bill_id} is refused: {cause}")]
+    Definite {
+        /// Account of the record.
+        account_id: u64,
+        /// Bill of the record.
+        bill_id: String,
+        /// What the sink said.
+        cause: String,
+    },
+}
+
+impl SinkError {
+    /// A transient error of the whole batch.
+    pub(crate) fn down(batch: &[BillRecord], cause: impl ToString) -> Self {
+        Self::Transient { left: (0..batch.len()).collect(), cause: cause.to_string() }
+    }
+
+    /// A definite error of one record.
+    pub(crate) fn refused(record: &BillRecord, cause: impl ToString) -> Self {
+        let bill = &record.bill;
+        Self::Definite {
+            account_id: bill.account_id,
+            bill_id: bill.bill_id.to_string(),
+            cause: cause.to_string(),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The bill store: multi-row upserts gated on the version.
+
+use std::sync::Arc;
+
+use change_event::stage2::{BillOp, BillRecord};
+use sqlx::{AssertSqlSafe, MySqlPool, mysql::MySqlArguments, query::Query};
+
+use super::{Sink, SinkError};
+
+/// Columns that identify a row; the rest follow the gate.
+const KEY: [&str; 2] = ["account_id", "bill_id"];
+/// `version` last: the conditions before it must still see the old one, for assignments run left to right.
+const GATED: [&str; 21] = [
+    "deleted",
+    "pipeline",
+    "source",
+    "side",
+    "merchant_id",
+    "bill_type",
+    "direction",
+    "status",
+    "amount",
+    "fee",
+    "currency",
+    "balance_after",
+    "occurred_at",
+    "posted_at",
+    "counterparty",
+    "order_no",
+    "channel",
+    "channel_ref",
+    "remark",
+    "committed_at",
+    "version",
+];
+/// Rows of the largest statement: 23 placeholders each, below the protocol's 65,535, and where the rate levels off.
+const LARGEST: usize = 1000;
+
+/// Writes to table `bill`.
+pub struct BillStore {
+    pool: MySqlPool,
+    /// One statement for each size, so that each is prepared once per connection: 1000, then powers of two.
+    statements: Vec<(usize, Arc<str>)>,
+}
+
+impl BillStore {
+    /// A sink over the pool of the bill store.
+    pub fn new(pool: MySqlPool) -> Self {
+        let sizes = std::iter::once(LARGEST).chain((0..10).rev().map(|power| 1 << power));
+        Self { pool, statements: sizes.map(|size| (size, Arc::from(statement(size)))).collect() }
+    }
+
+    async fn apply(&self, batch: &[BillRecord]) -> Result<(), sqlx::Error> {
+        let chunks = self.chunks(batch);
+        if let [(sql, rows)] = chunks.as_slice() {
+            // one statement is its own transaction: one round trip, one flush to disk
+            bind(sql, rows).execute(&self.pool).await?;
+            return Ok(());
+        }
+        let mut transaction = self.pool.begin().await?;
+        for (sql, rows) in &chunks {
+            bind(sql, rows).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
+    }
+
+    /// The batch cut into the prepared sizes, largest first.
+    fn chunks<'a>(&self, mut rest: &'a [BillRecord]) -> Vec<(&Arc<str>, &'a [BillRecord])> {
+        let mut chunks = Vec::new();
+        for (size, sql) in &self.statements {
+            while let Some((rows, after)) = rest.split_at_checked(*size) {
+                chunks.push((sql, rows));
+                rest = after;
+            }
+        }
+        chunks
+    }
+}
+
+impl Sink for BillStore {
+    fn group(&self) -> &'static str {
+        "bill-store"
+    }
+
+    async fn write(&self, batch: &[BillRecord]) -> Result<(), SinkError> {
+        let Err(error) = self.apply(batch).await else { return Ok(()) };
+        if !is_about_the_rows(&error) {
+            return Err(SinkError::down(batch, error));
+        }
+        // which row it is, the server does not say: one by one, and the gate makes the repeats harmless
+        for record in batch {
+            if let Err(error) = self.apply(std::slice::from_ref(record)).await {
+                return Err(match is_about_the_rows(&error) {
+                    true => SinkError::refused(record, error),
+                    false => SinkError::down(batch, error),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Errors that the same row meets every time. All others (lost connection, deadlock, lock wait, read-only, disk full, missing
+/// grant or table) say nothing about the rows, and an operator or time mends them.
+fn is_about_the_rows(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() else { return false };
+    // null in not-null, out of range, wrong value, too long, truncated, wrong string, check constraint (MySQL, MariaDB)
+    matches!(error.number(), 1048 | 1264 | 1265 | 1292 | 1366 | 1406 | 3819 | 4025)
+}
+
+fn statement(rows: usize) -> String {
+    let columns = KEY.iter().chain(&GATED).copied().collect::<Vec<_>>().join(", ");
+    let one = format!("({})", vec!["?"; KEY.len() + GATED.len()].join(","));
+    let gated = GATED.iter().map(|column| match *column {
+        "version" => "version = GREATEST(version, VALUES(version))".to_owned(),
+        column => format!("{column} = IF(VALUES(version) >= version, VALUES({column}), {column})"),
+    });
+    let gated = gated.collect::<Vec<_>>().join(", ");
+    format!(
+        "INSERT INTO bill ({columns}) VALUES {} ON DUPLICATE KEY UPDATE {gated}",
+        vec![one; rows].join(",")
+    )
+}
+
+fn bind<'q>(sql: &Arc<str>, rows: &'q [BillRecord]) -> Query<'q, sqlx::MySql, MySqlArguments> {
+    // safe: the text is built from the constants above alone; every value is bound
+    let query = sqlx::query(AssertSqlSafe(Arc::clone(sql))).persistent(true);
+    rows.iter().fold(query, |query, record| {
+        let bill = &record.bill;
+        query
+            .bind(bill.account_id)
+            .bind(bill.bill_id.as_str())
+            .bind(record.op == BillOp::Delete)
+            .bind(&bill.pipeline)
+            .bind(&bill.source)
+            .bind(&bill.side)
+            .bind(bill.merchant_id)
+            .bind(&bill.bill_type)
+            .bind(bill.direction.as_str())
+            .bind(&bill.status)
+            .bind(bill.amount)
+            .bind(bill.fee)
+            .bind(&bill.currency)
+            .bind(bill.balance_after)
+            .bind(bill.occurred_at.to_datetime())
+            .bind(bill.posted_at.to_datetime())
+            .bind(&bill.counterparty)
+            .bind(&bill.order_no)
+            .bind(&bill.channel)
+            .bind(bill.channel_ref.as_deref())
+            .bind(&bill.remark)
+            .bind(record.committed_at.to_datetime())
+            .bind(record.version.get())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_assigned_last_and_every_other_column_is_gated() {
+        let sql = statement(2);
+        assert!(sql.ends_with("version = GREATEST(version, VALUES(version))"), "{sql}");
+        assert!(sql.contains("deleted = IF(VALUES(version) >= version, VALUES(deleted), deleted)"));
+        assert_eq!(sql.matches("IF(VALUES(version) >= version").count(), GATED.len() - 1);
+        assert_eq!(sql.matches('?').count(), 2 * 23);
+    }
+}

@@ -1,0 +1,106 @@
+//! A batch in the making: the newest record of each bill, and how far the input has been read. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use change_event::stage2::BillRecord;
+
+/// Next offset to read, by partition.
+pub type Offsets = BTreeMap<i32, i64>;
+
+/// Records folded to the newest per (account, bill).
+#[derive(Default)]
+pub struct Fold {
+    newest: HashMap<(u64, String), (i32, BillRecord)>,
+    next: Offsets,
+    records: usize,
+}
+
+impl Fold {
+    /// Takes one record of a partition, read at `offset`.
+    pub fn add(&mut self, partition: i32, offset: i64, record: BillRecord) {
+        self.pass(partition, offset);
+        self.records += 1;
+        let key = (record.bill.account_id, record.bill.bill_id.as_str().to_owned());
+        match self.newest.get(&key) {
+            // equal versions: the later one is the same record again
+            Some((_, held)) if held.version > record.version => {}
+            _ => {
+                self.newest.insert(key, (partition, record));
+            }
+        }
+    }
+
+    /// Passes over an offset that holds nothing for the sink.
+    pub fn pass(&mut self, partition: i32, offset: i64) {
+        self.next.insert(partition, offset + 1);
+    }
+
+    /// Records taken in, before folding.
+    pub fn records(&self) -> usize {
+        self.records
+    }
+
+    /// True if no offset was passed.
+    pub fn is_empty(&self) -> bool {
+        self.next.is_empty()
+    }
+
+    /// Forgets what came from these partitions: another writer reads it again.
+    pub fn forget(&mut self, partitions: &[i32]) {
+        self.newest.retain(|_, (partition, _)| !partitions.contains(partition));
+        self.next.retain(|partition, _| !partitions.contains(partition));
+        self.records = self.newest.len();
+    }
+
+    /// The batch sorted by key, as [`crate::sink::Sink`] wants it, and the offsets that it covers.
+    pub fn finish(self) -> (Vec<BillRecord>, Offsets) {
+        let mut batch: Vec<BillRecord> = self.newest.into_values().map(|(_, record)| record).collect();
+        batch.sort_unstable_by(|a, b| {
+            (a.bill.account_id, a.bill.bill_id.as_str()).cmp(&(b.bill.account_id, b.bill.bill_id.as_str()))
+        });
+        (batch, self.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(account: u64, row: u64, version: i64) -> BillRecord {
+        serde_json::from_value(serde_json::json!({
+            "op": "upsert", "version": version, "committed_at": "2026-11-22T18:20:00.123456Z",
+            "source": {"name": "accounting", "db": "accounting", "table": "entry", "gtid": null, "ts_ms": 0},
+            "bill": {"account_id": account, "bill_id": format!("movements.accounting.owner.{row}"), "pipeline": "movements", "source": "accounting",
+                "side": "owner", "merchant_id": 1, "bill_type": "fee", "direction": "out", "status": "posted", "amount": 1, "fee": 0,
+                "currency": "CNY", "balance_after": null, "occurred_at": "2026-11-22T18:20:00.123456Z", "posted_at": "2026-11-22T18:20:00.123456Z",
+                "counterparty": "", "order_no": "", "channel": "", "channel_ref": null, "remark": ""}
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_batch_holds_the_newest_of_each_bill_in_key_order() {
+        let mut fold = Fold::default();
+        for (offset, (account, row, version)) in
+            [(2, 1, 5), (1, 9, 6), (2, 1, 4), (1, 9, 7)].into_iter().enumerate()
+        {
+            fold.add(0, offset as i64, record(account, row, version));
+        }
+        fold.pass(3, 41);
+        assert_eq!(fold.records(), 4);
+        let (batch, next) = fold.finish();
+        let got: Vec<(u64, i64)> = batch.iter().map(|r| (r.bill.account_id, r.version.get())).collect();
+        assert_eq!(got, [(1, 7), (2, 5)]);
+        assert_eq!(next, Offsets::from([(0, 4), (3, 42)]));
+    }
+
+    #[test]
+    fn what_came_from_a_revoked_partition_is_forgotten() {
+        let mut fold = Fold::default();
+        fold.add(0, 0, record(1, 1, 1));
+        fold.add(1, 0, record(2, 2, 2));
+        fold.forget(&[0]);
+        let (batch, next) = fold.finish();
+        assert_eq!((batch.len(), batch[0].bill.account_id, next), (1, 2, Offsets::from([(1, 1)])));
+    }
+}
