@@ -1,5 +1,6 @@
 //! Integration tests against real parts: one binary, so that all of them share one started stack.
 
+mod bill_api;
 mod databus;
 mod lifecycle;
 mod real_parts;

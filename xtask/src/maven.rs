@@ -1,6 +1,6 @@
 //! Kafka and Elasticsearch from Maven Central, through the `mvn` of this machine as it is configured.
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use it_tests::harness::paths::{
     ELASTICSEARCH_VERSION, KAFKA_VERSION, cache_dir, elasticsearch_home, java_home, kafka_lib, repo_root,
 };
@@ -20,7 +20,6 @@ pub(crate) fn fetch_kafka() -> anyhow::Result<()> {
     into_place(&kafka_lib(), |fresh| {
         mvn(&[
             format!("{PLUGIN}:copy-dependencies"),
-            format!("-Dkafka.version={KAFKA_VERSION}"),
             "-DincludeScope=runtime".to_owned(),
             format!("-DoutputDirectory={}", fresh.display()),
         ])?;
@@ -42,7 +41,11 @@ pub(crate) fn fetch_elasticsearch() -> anyhow::Result<()> {
             format!("-Dartifact={zip}:{ELASTICSEARCH_VERSION}:zip"),
             format!("-DoutputDirectory={}", fresh.display()),
         ])?;
-        Ok(fresh.join(format!("elasticsearch-{ELASTICSEARCH_VERSION}")))
+        let unpacked = fresh.join(format!("elasticsearch-{ELASTICSEARCH_VERSION}"));
+        // the archive hides its config files from all but their owner; other users of this copy read them too
+        let status = Command::new("chmod").args(["-R", "a+rX"]).arg(&unpacked).status()?;
+        ensure!(status.success(), "cannot make {} readable for all: {status}", unpacked.display());
+        Ok(unpacked)
     })
 }
 
@@ -52,15 +55,17 @@ fn into_place(
     target: &Path,
     fetch: impl FnOnce(&Path) -> anyhow::Result<std::path::PathBuf>,
 ) -> anyhow::Result<()> {
-    let fresh = target.with_extension("new");
+    let mut fresh = target.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = Path::new(&fresh);
     if fresh.exists() {
-        fs::remove_dir_all(&fresh)?;
+        fs::remove_dir_all(fresh)?;
     }
-    fs::create_dir_all(&fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
-    let filled = fetch(&fresh)?;
+    fs::create_dir_all(fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
+    let filled = fetch(fresh)?;
     fs::rename(&filled, target).with_context(|| format!("cannot move {} into place", filled.display()))?;
     if fresh.exists() {
-        fs::remove_dir_all(&fresh)?;
+        fs::remove_dir_all(fresh)?;
     }
     Ok(())
 }
@@ -70,6 +75,7 @@ fn mvn(args: &[String]) -> anyhow::Result<()> {
     let output = Command::new("mvn")
         .args(["--batch-mode", "--no-transfer-progress", "--quiet", "--file"])
         .arg(pom)
+        .arg(format!("-Dkafka.version={KAFKA_VERSION}"))
         .args(args)
         .env("JAVA_HOME", java_home()?)
         .current_dir(cache_dir())

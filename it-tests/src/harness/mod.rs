@@ -22,6 +22,7 @@ pub mod record;
 pub mod redis;
 pub mod secrets;
 pub mod service;
+pub mod spec;
 pub mod stack;
 
 pub use config::{DaemonPorts, PipelinesToml};
@@ -32,4 +33,5 @@ pub use poll::wait_until_async;
 pub use poll::{Not, wait_until};
 pub use record::Part;
 pub use service::Service;
-pub use stack::{Stack, StackSpec};
+pub use spec::StackSpec;
+pub use stack::Stack;

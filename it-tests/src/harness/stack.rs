@@ -2,92 +2,17 @@
 
 use super::elasticsearch::Elasticsearch;
 use super::kafka::Kafka;
-use super::launch::Lifetime;
 use super::mariadb::MariaDb;
-use super::paths::run_dir;
 use super::ports::{free_port, is_free};
 use super::record::{Addresses, DirLock, Part, StackRecord, kill_leftovers};
 use super::redis::Redis;
 use super::secrets::Secrets;
 use super::service::Service;
+use super::spec::StackSpec;
 use anyhow::Context;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread::ScopedJoinHandle;
-
-/// What to start.
-#[derive(Debug, Clone)]
-pub struct StackSpec {
-    dir: PathBuf,
-    parts: Vec<Part>,
-    lifetime: Lifetime,
-    keep: bool,
-    mariadb_args: Vec<String>,
-    kafka_properties: Vec<String>,
-    borrowed: Addresses,
-}
-
-impl StackSpec {
-    /// All four parts in `.run/<name>/`, ended and deleted when the [`Stack`] is dropped.
-    pub fn new(name: &str) -> Self {
-        Self::in_dir(run_dir().join(name))
-    }
-
-    /// As [`StackSpec::new`], in a directory of the caller's choice.
-    pub fn in_dir(dir: impl Into<PathBuf>) -> Self {
-        Self {
-            dir: dir.into(),
-            parts: Part::ALL.to_vec(),
-            lifetime: Lifetime::WithParent,
-            keep: std::env::var_os("DATABUS_KEEP_RUNS").is_some(),
-            mariadb_args: Vec::new(),
-            kafka_properties: Vec::new(),
-            borrowed: Addresses::default(),
-        }
-    }
-
-    /// Starts only these parts.
-    pub fn only(mut self, parts: &[Part]) -> Self {
-        self.parts = parts.to_vec();
-        self
-    }
-
-    /// Does not start this part.
-    pub fn without(mut self, part: Part) -> Self {
-        self.parts.retain(|other| *other != part);
-        self
-    }
-
-    /// Uses another stack's Elasticsearch, the slowest part to start; give the index a name of its own.
-    pub fn borrow_elasticsearch(mut self, owner: &Stack) -> Self {
-        self.borrowed.elasticsearch = owner.addresses().elasticsearch;
-        self.without(Part::Elasticsearch)
-    }
-
-    /// Leaves the directory in place on drop. Setting `DATABUS_KEEP_RUNS` does the same for every stack.
-    pub fn keep(mut self) -> Self {
-        self.keep = true;
-        self
-    }
-
-    /// The parts go on when this process ends; `StackRecord::stop` ends them.
-    pub fn detached(mut self) -> Self {
-        self.lifetime = Lifetime::Detached;
-        self.keep()
-    }
-
-    /// One more argument for `mariadbd`, for example `--log-bin-compress`.
-    pub fn mariadb_arg(mut self, arg: &str) -> Self {
-        self.mariadb_args.push(arg.to_owned());
-        self
-    }
-
-    /// One more line for the broker's `server.properties`.
-    pub fn kafka_property(mut self, line: &str) -> Self {
-        self.kafka_properties.push(line.to_owned());
-        self
-    }
-}
 
 /// Running parts. A part that the spec left out is `None`.
 #[derive(Debug)]
@@ -167,14 +92,19 @@ impl Stack {
                 })
             });
             // every thread is joined before the first error is answered, so that nothing started gets lost
-            let results = (join(mariadb), join(redis), join(kafka), join(elasticsearch));
+            let results = (
+                join(Part::MariaDb, mariadb),
+                join(Part::Redis, redis),
+                join(Part::Kafka, kafka),
+                join(Part::Elasticsearch, elasticsearch),
+            );
             let mut errors = Vec::new();
             self.mariadb = keep(results.0, &mut errors);
             self.redis = keep(results.1, &mut errors);
             self.kafka = keep(results.2, &mut errors);
             self.elasticsearch = keep(results.3, &mut errors);
             match errors.into_iter().next() {
-                Some(error) => Err(error.context(format!("cannot start the stack in {}", dir.display()))),
+                Some(error) => Err(error.context(format!("stack in {}", dir.display()))),
                 None => Ok(()),
             }
         })?;
@@ -289,9 +219,9 @@ fn reuse(before: Option<SocketAddr>) -> anyhow::Result<u16> {
 
 type Starting<'scope, T> = Option<ScopedJoinHandle<'scope, anyhow::Result<T>>>;
 
-fn join<T>(starting: Starting<'_, T>) -> anyhow::Result<Option<T>> {
-    let joined = starting.map(|thread| thread.join().unwrap_or_else(|_| anyhow::bail!("a start panicked")));
-    joined.transpose()
+fn join<T>(part: Part, starting: Starting<'_, T>) -> anyhow::Result<Option<T>> {
+    let joined = starting.map(|thread| thread.join().unwrap_or_else(|_| anyhow::bail!("the start panicked")));
+    joined.transpose().with_context(|| format!("cannot start {part}"))
 }
 
 fn keep<T>(result: anyhow::Result<Option<T>>, errors: &mut Vec<anyhow::Error>) -> Option<T> {
