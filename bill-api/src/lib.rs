@@ -60,9 +60,9 @@ async fn serve(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
         .with(redis_probe(redis))
         .with(wallet_probe(&settings.wallet_rpc))
         .with(Probe::note("index", "not read by this service: lists are answered from the bill store"));
-    let _admin = admin::serve(settings.admin_listen, probes, registry, shutdown.clone()).await?;
-
+    // before the admin port: whoever sees us ready may connect at once
     let listener = Listener::bind(settings.listen).await?;
+    let _admin = admin::serve(settings.admin_listen, probes, registry, shutdown.clone()).await?;
     let address = listener.address();
     let routes = routes::all(&flow, &Arc::new(authenticator), &bills, &settings);
     tracing::info!(%address, "ready");

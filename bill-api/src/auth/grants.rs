@@ -210,8 +210,8 @@ fn problem(error: &FetchError) -> Problem {
     match error {
         FetchError::Refused => SignatureError::KeyRefused.into(),
         FetchError::Suspended => {
-            let detail = "the merchant is suspended: ask the platform's staff";
-            Problem::new(http::StatusCode::FORBIDDEN, "merchant_suspended", detail)
+            let detail = "this merchant may not act now: ask the platform's staff";
+            Problem::new(http::StatusCode::FORBIDDEN, "merchant_not_active", detail)
         }
         FetchError::Away(cause) => {
             tracing::warn!(cause, "cannot ask wallet-api for a grant");

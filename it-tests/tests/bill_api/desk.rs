@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -27,6 +27,12 @@ struct State {
     calls: AtomicU64,
 }
 
+impl State {
+    fn grants(&self) -> MutexGuard<'_, HashMap<String, Grant>> {
+        self.grants.lock().expect("no test panics with the lock")
+    }
+}
+
 struct Handler(Arc<State>);
 
 impl Desk {
@@ -49,9 +55,9 @@ impl Desk {
         let account = |id: &u64| AccountRef {
             account_id: AccountId(*id),
             kind: "available".to_owned(),
-            currency: "CNY".parse().unwrap(),
+            currency: "CNY".parse().expect("a currency"),
         };
-        let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + life;
+        let until = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970") + life;
         let grant = Grant {
             merchant_id: MerchantId(id),
             app_id: app.app_id.clone(),
@@ -61,20 +67,22 @@ impl Desk {
             scopes: vec!["bills:read".to_owned()],
             accounts: accounts.iter().map(account).collect(),
             time_zone: zone.to_owned(),
-            valid_until_ms: i64::try_from(until.as_millis()).unwrap(),
+            valid_until_ms: i64::try_from(until.as_millis()).expect("a moment within i64"),
         };
-        self.state.grants.lock().unwrap().insert(app.key_id.clone(), grant);
+        self.state.grants().insert(app.key_id.clone(), grant);
         app
     }
 
     /// Takes the app's scopes away.
     pub(super) fn take_scopes(&self, app: &App) {
-        self.state.grants.lock().unwrap().get_mut(&app.key_id).unwrap().scopes.clear();
+        if let Some(grant) = self.state.grants().get_mut(&app.key_id) {
+            grant.scopes.clear();
+        }
     }
 
     /// Revokes the key. As in wallet-api, the caller then deletes the cached grant.
     pub(super) fn revoke(&self, app: &App) {
-        self.state.grants.lock().unwrap().remove(&app.key_id);
+        self.state.grants().remove(&app.key_id);
     }
 
     /// Calls answered so far.
@@ -86,9 +94,11 @@ impl Desk {
 impl MerchantAccess for Handler {
     async fn authenticate(&self, call: Call<'_>) -> Result<Grant, Refusal> {
         self.0.calls.fetch_add(1, Ordering::SeqCst);
-        let grants = self.0.grants.lock().unwrap();
-        grants.get(call.key_id).filter(|grant| grant.app_id == call.app_id).cloned().ok_or_else(|| {
-            Refusal::Denied { reason: Denial::UnknownKey, message: "no such key".to_owned() }
-        })
+        let grants = self.0.grants();
+        grants
+            .get(call.key_id)
+            .filter(|grant| grant.app_id == call.app_id)
+            .cloned()
+            .ok_or_else(|| Refusal::Denied { reason: Denial::UnknownKey, message: "no such key".to_owned() })
     }
 }

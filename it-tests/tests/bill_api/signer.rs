@@ -27,7 +27,7 @@ impl Authorization {
     /// Stamped now, with a nonce that no other request has.
     pub(super) fn fresh() -> Authorization {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         Authorization {
             timestamp: now.as_secs().to_string(),
@@ -38,7 +38,7 @@ impl Authorization {
     /// The header's value for a request without a body.
     pub(super) fn header(&self, app: &App, method: &str, target: &str) -> String {
         let Authorization { timestamp, nonce } = self;
-        let mut mac = Hmac::<Sha256>::new_from_slice(&app.secret).unwrap();
+        let mut mac = Hmac::<Sha256>::new_from_slice(&app.secret).expect("any key length");
         mac.update(format!("{method}\n{target}\n{timestamp}\n{nonce}\n\n").as_bytes());
         let signature = STANDARD.encode(mac.finalize().into_bytes());
         let App { app_id, key_id, .. } = app;

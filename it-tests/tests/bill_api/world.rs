@@ -45,12 +45,23 @@ pub(super) struct Seed {
 impl Seed {
     pub(super) fn new(account: u64, bill_id: impl Into<String>, occurred_at: impl Into<String>) -> Seed {
         let (bill_id, occurred_at) = (bill_id.into(), occurred_at.into());
-        Seed { account, bill_id, bill_type: "collect", direction: "in", amount: 100, occurred_at, deleted: false }
+        Seed {
+            account,
+            bill_id,
+            bill_type: "collect",
+            direction: "in",
+            amount: 100,
+            occurred_at,
+            deleted: false,
+        }
     }
 }
 
 impl World {
-    pub(super) async fn new(stack: &Stack, edit: impl FnOnce(&mut PipelinesToml) -> Result<()>) -> Result<World> {
+    pub(super) async fn new(
+        stack: &Stack,
+        edit: impl FnOnce(&mut PipelinesToml) -> Result<()>,
+    ) -> Result<World> {
         let database = unique("bills");
         stack.mariadb()?.create_database(&database)?;
         let table = include_str!("../../../migrations/bills/0001_bill.sql");
@@ -89,7 +100,8 @@ impl World {
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await?;
-        let body = serde_json::from_str(&text).with_context(|| format!("{target} answered {status}: {text:?}"))?;
+        let body =
+            serde_json::from_str(&text).with_context(|| format!("{target} answered {status}: {text:?}"))?;
         ensure!(headers.contains_key("x-request-id"), "{target} answered without X-Request-Id");
         if status >= 400 {
             ensure!(headers["content-type"] == "application/problem+json", "{target}: {headers:?}");
@@ -109,7 +121,10 @@ impl World {
                 let pipeline = seed.bill_id.split('.').next().unwrap_or_default();
                 row.push_bind(seed.account).push_bind(&seed.bill_id).push_bind(9_007_199_254_740_993_i64);
                 row.push_bind(seed.deleted).push_bind(pipeline).push("'accounting', 'owner', 1");
-                row.push_bind(seed.bill_type).push_bind(seed.direction).push("'posted'").push_bind(seed.amount);
+                row.push_bind(seed.bill_type)
+                    .push_bind(seed.direction)
+                    .push("'posted'")
+                    .push_bind(seed.amount);
                 row.push("0, 'CNY'").push_bind(&seed.occurred_at).push_bind(&seed.occurred_at);
                 row.push("'小店 ☕', 'o-1', 'wallet', 'r'").push_bind(&seed.occurred_at);
             });
