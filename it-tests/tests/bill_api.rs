@@ -9,12 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use it_tests::harness::{Not, Part, Service, Stack, wait_until_async};
-use serde_json::Value;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use it_tests::harness::{Deployment, Not, Part, Service, Stack, wait_until_async};
+use serde_json::{Value, json};
 
 use crate::shared::{fresh, stack};
 use signer::Authorization;
-use world::{LONG, Seed, World};
+use world::{BillClient, LONG, Seed, World};
 
 async fn world() -> Result<World> {
     World::new(stack()?, |_| Ok(())).await
@@ -31,7 +33,7 @@ async fn paging_while_inserts_run_returns_every_initial_bill_exactly_once() -> R
     let app = world.desk.merchant(1, &[11, 12], "Asia/Shanghai", LONG);
     let seed = |count: u64, account: u64| {
         // every tenth bill has a moment of its own, the others share one microsecond
-        let micros = if count % 10 == 0 { count } else { 500_000 };
+        let micros = if count.is_multiple_of(10) { count } else { 500_000 };
         Seed::new(
             account,
             format!("orders.accounting.payee.{count}"),
@@ -327,6 +329,56 @@ async fn a_revoked_key_is_refused_within_a_second() -> Result<()> {
     assert_eq!(deleted, 1);
     wait_until_async("the key to be refused", Duration::from_secs(1), async || {
         match world.get(&app, "/v1/bills").await {
+            Ok(answer) if answer.status == 401 => Ok(()),
+            Ok(answer) => Err(Not::Yet(answer.status.to_string())),
+            Err(error) => Err(Not::Ever(error)),
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_of_the_real_wallet_api_reads_until_its_key_is_revoked() -> Result<()> {
+    let own = Stack::start(fresh("bill-api-wallet").only(&[Part::MariaDb, Part::Redis]))?;
+    let table = include_str!("../../migrations/bills/0001_bill.sql");
+    own.mariadb()?.sql(&format!("USE bills;\n{table}"))?;
+    let deployment = Deployment::new(&own, "daemons")?;
+    deployment.run_ok("wallet-api", &["migrate"])?;
+    let (_wallet, _bills) = (deployment.wallet_api()?, deployment.bill_api()?);
+    let admin = format!("{}/admin/v1/merchants", deployment.wallet_url());
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let staff = async |request: reqwest::RequestBuilder, status: u16| {
+        let response = request.bearer_auth(&own.secrets().wallet_admin_token).send().await?;
+        let (got, body) = (response.status().as_u16(), response.text().await?);
+        ensure!(got == status, "wanted {status}: {got} {body}");
+        anyhow::Ok(body)
+    };
+    let merchant = json!({ "name": "小店", "currency": "CNY", "time_zone": "Asia/Shanghai" });
+    let merchant: Value = serde_json::from_str(&staff(http.post(&admin).json(&merchant), 201).await?)?;
+    let apps = format!("{admin}/{}/apps", merchant["merchant_id"].as_str().unwrap());
+    let app: Value =
+        serde_json::from_str(&staff(http.post(&apps).json(&json!({ "name": "till" })), 201).await?)?;
+    let text = |name: &str| app[name].as_str().unwrap().to_owned();
+    let signer = signer::App {
+        app_id: text("app_id"),
+        key_id: text("key_id"),
+        secret: STANDARD.decode(text("secret"))?,
+    };
+
+    let client = BillClient::new(deployment.bill_url())?;
+    assert_eq!(client.ok(&signer, "/v1/bills").await?["items"], json!([]));
+    let summary = client.ok(&signer, "/v1/bills/summary?month=2026-11").await?;
+    assert_eq!(
+        (&summary["time_zone"], &summary["totals"][0]["currency"]),
+        (&"Asia/Shanghai".into(), &"CNY".into())
+    );
+    let account = merchant["accounts"][0]["account_id"].as_str().unwrap();
+    client.ok(&signer, &format!("/v1/bills?account_id={account}")).await?;
+
+    let key = format!("{apps}/{}/keys/{}", signer.app_id, signer.key_id);
+    staff(http.delete(&key), 204).await?;
+    wait_until_async("the key to be refused", Duration::from_secs(1), async || {
+        match client.get(&signer, "/v1/bills").await {
             Ok(answer) if answer.status == 401 => Ok(()),
             Ok(answer) => Err(Not::Yet(answer.status.to_string())),
             Err(error) => Err(Not::Ever(error)),

@@ -17,6 +17,18 @@ pub(super) struct World {
     pub(super) desk: Desk,
     pub(super) store: MySqlPool,
     pub(super) daemon: Daemon,
+    client: BillClient,
+}
+
+impl std::ops::Deref for World {
+    type Target = BillClient;
+    fn deref(&self) -> &BillClient {
+        &self.client
+    }
+}
+
+/// Signed requests to one bill-api.
+pub(super) struct BillClient {
     url: String,
     http: reqwest::Client,
 }
@@ -75,8 +87,38 @@ impl World {
         let desk = Desk::open(deployment.ports().wallet_rpc, &stack.secrets().wallet_rpc_token).await?;
         let store = MySqlPool::connect(&stack.mariadb()?.url("bills", &database)?).await?;
         let daemon = deployment.bill_api()?;
+        Ok(World { desk, store, daemon, client: BillClient::new(deployment.bill_url())? })
+    }
+
+    /// Puts bills into the store, in one statement for each thousand. The pipeline is the id's first part.
+    pub(super) async fn insert(&self, seeds: &[Seed]) -> Result<()> {
+        for some in seeds.chunks(1000) {
+            let mut sql = sqlx::QueryBuilder::new(
+                "INSERT INTO bill (account_id, bill_id, version, deleted, pipeline, source, side, merchant_id, bill_type, \
+                 direction, status, amount, fee, currency, occurred_at, posted_at, counterparty, order_no, channel, \
+                 remark, committed_at) ",
+            );
+            sql.push_values(some, |mut row, seed| {
+                let pipeline = seed.bill_id.split('.').next().unwrap_or_default();
+                row.push_bind(seed.account).push_bind(&seed.bill_id).push_bind(9_007_199_254_740_993_i64);
+                row.push_bind(seed.deleted).push_bind(pipeline).push("'accounting', 'owner', 1");
+                row.push_bind(seed.bill_type)
+                    .push_bind(seed.direction)
+                    .push("'posted'")
+                    .push_bind(seed.amount);
+                row.push("0, 'CNY'").push_bind(&seed.occurred_at).push_bind(&seed.occurred_at);
+                row.push("'小店 ☕', 'o-1', 'wallet', 'r'").push_bind(&seed.occurred_at);
+            });
+            sql.build().execute(&self.store).await?;
+        }
+        Ok(())
+    }
+}
+
+impl BillClient {
+    pub(super) fn new(url: String) -> Result<BillClient> {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build()?;
-        Ok(World { desk, store, daemon, url: deployment.bill_url(), http })
+        Ok(BillClient { url, http })
     }
 
     /// A signed GET.
@@ -107,29 +149,5 @@ impl World {
             ensure!(headers["content-type"] == "application/problem+json", "{target}: {headers:?}");
         }
         Ok(Answer { status, headers, body })
-    }
-
-    /// Puts bills into the store, in one statement for each thousand. The pipeline is the id's first part.
-    pub(super) async fn insert(&self, seeds: &[Seed]) -> Result<()> {
-        for some in seeds.chunks(1000) {
-            let mut sql = sqlx::QueryBuilder::new(
-                "INSERT INTO bill (account_id, bill_id, version, deleted, pipeline, source, side, merchant_id, bill_type, \
-                 direction, status, amount, fee, currency, occurred_at, posted_at, counterparty, order_no, channel, \
-                 remark, committed_at) ",
-            );
-            sql.push_values(some, |mut row, seed| {
-                let pipeline = seed.bill_id.split('.').next().unwrap_or_default();
-                row.push_bind(seed.account).push_bind(&seed.bill_id).push_bind(9_007_199_254_740_993_i64);
-                row.push_bind(seed.deleted).push_bind(pipeline).push("'accounting', 'owner', 1");
-                row.push_bind(seed.bill_type)
-                    .push_bind(seed.direction)
-                    .push("'posted'")
-                    .push_bind(seed.amount);
-                row.push("0, 'CNY'").push_bind(&seed.occurred_at).push_bind(&seed.occurred_at);
-                row.push("'小店 ☕', 'o-1', 'wallet', 'r'").push_bind(&seed.occurred_at);
-            });
-            sql.build().execute(&self.store).await?;
-        }
-        Ok(())
     }
 }
