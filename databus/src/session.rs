@@ -59,8 +59,16 @@ impl Session<'_> {
     /// Streams until `stopping` says so; then commits what is complete and returns. On an error nothing that is open becomes visible.
     pub(crate) fn run(mut self, stopping: impl Fn() -> bool) -> Result<(), SessionError> {
         let outcome = self.stream(&stopping);
-        if outcome.is_err() {
-            self.publisher.abort()?;
+        match &outcome {
+            Ok(()) => {}
+            // such a producer can do nothing any more, not even abort; the broker ends what it left open
+            Err(
+                SessionError::Publish(PublishError::Fenced { .. } | PublishError::Unknown(_))
+                | SessionError::Stream(StreamError::Publish(
+                    PublishError::Fenced { .. } | PublishError::Unknown(_),
+                )),
+            ) => {}
+            Err(_) => self.publisher.abort()?,
         }
         outcome
     }

@@ -73,8 +73,7 @@ struct Worker {
 impl Worker {
     fn run(self) -> Result<(), DatabusError> {
         // fence whoever had the source before, only then look how far they got
-        let mut publisher = Publisher::take_over(&self.config.kafka, &self.source.name)?;
-        let mut checkpoint = self.starting_point()?;
+        let Some((mut publisher, mut checkpoint)) = self.take_over()? else { return Ok(()) };
         let mut pause = Duration::from_millis(50);
         while !self.shutdown.is_requested() {
             let started = std::time::Instant::now();
@@ -87,8 +86,8 @@ impl Worker {
                 | SessionError::Stream(StreamError::Publish(PublishError::Unknown(_))) => {
                     tracing::warn!(source = %self.source.name, %error, "starting over with a new producer");
                     drop(publisher);
-                    publisher = Publisher::take_over(&self.config.kafka, &self.source.name)?;
-                    checkpoint = self.starting_point()?;
+                    let Some(taken) = self.take_over()? else { return Ok(()) };
+                    (publisher, checkpoint) = taken;
                 }
                 _ => return Err(error.into()),
             }
@@ -102,6 +101,26 @@ impl Worker {
             pause = (pause * 2).min(RETRY_CAP);
         }
         Ok(())
+    }
+
+    /// Fences whoever had the source before and only then looks how far they got; tries until Kafka answers. `None`: a stop was asked for.
+    fn take_over(&self) -> Result<Option<(Publisher, Checkpoint)>, DatabusError> {
+        while !self.shutdown.is_requested() {
+            let taken = Publisher::take_over(&self.config.kafka, &self.source.name)
+                .map_err(DatabusError::from)
+                .and_then(|publisher| Ok((publisher, self.starting_point()?)));
+            match taken {
+                Ok(taken) => return Ok(Some(taken)),
+                Err(DatabusError::Publish(
+                    error @ (PublishError::Transient(_) | PublishError::Unknown(_)),
+                )) => {
+                    tracing::warn!(source = %self.source.name, %error, "cannot take the source over yet, trying again");
+                    self.wait(RETRY_CAP);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// Sleeps, but not past a stop request.

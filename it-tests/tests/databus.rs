@@ -293,20 +293,19 @@ fn a_transaction_larger_than_a_batch_is_published_in_pieces_and_resumed_inside_g
     let mut source = Source::new(stack()?, "id INT PRIMARY KEY, note VARCHAR(400) NOT NULL")?;
     source.deployment.edit(|file| file.set("databus", "commit_max_rows", "500"))?;
     let mut databus = source.deployment.databus()?;
-    source.sql("INSERT INTO entry SELECT seq, REPEAT('x', 300) FROM seq_1_to_30000")?;
-    wait_until("the first pieces", SOON, || match source.changes() {
-        Ok(changes) if !changes.is_empty() => Ok(()),
-        Ok(_) => Err(Not::from("none yet")),
-        Err(error) => Err(Not::yet(error)),
+    source.sql("INSERT INTO entry SELECT seq, REPEAT('x', 300) FROM seq_1_to_100000")?;
+    wait_until("the first pieces", SOON, || match databus.metric("databus_seq") {
+        Ok(Some(seq)) if seq > 0.0 => Ok(()),
+        other => Err(Not::Yet(format!("{other:?}"))),
     })?;
     databus.kill_9()?;
     let before = source.changes()?.len();
     databus.start_again()?;
-    let changes = source.wait_for_changes(30_000)?;
+    let changes = source.wait_for_changes(100_000)?;
     assert_dense(&changes)?;
-    assert_eq!(histories(&changes)?.len(), 30_000);
-    ensure!(before < 30_000, "the kill came too late to cut the transaction");
-    println!("killed with {before} of 30000 changes visible");
+    assert_eq!(histories(&changes)?.len(), 100_000);
+    ensure!(before < 100_000, "the kill came too late to cut the transaction");
+    println!("killed with {before} of 100000 changes visible");
     Ok(())
 }
 

@@ -22,7 +22,7 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a commit is tried before its outcome counts as unknown.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The coordinator aborts a transaction that is open for longer.
-const TRANSACTION_TIMEOUT_MS: &str = "10000";
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The topics of one source and what is already in them.
 #[derive(Debug)]
@@ -229,7 +229,7 @@ impl Publisher {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", &kafka.brokers)
             .set("transactional.id", &transactional_id)
-            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS)
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
             .set("enable.idempotence", "true")
             .set("compression.type", "lz4")
             .set("linger.ms", "1")
@@ -289,15 +289,17 @@ impl Publisher {
 
     /// Throws the open changes away; readers never see them.
     pub(crate) fn abort(&mut self) -> Result<(), PublishError> {
-        if self.open.take().is_none() {
+        if self.open.is_none() {
             return Ok(());
         }
-        self.producer.abort_transaction(COMMIT_TIMEOUT).map_err(|cause| {
+        let aborted = self.producer.abort_transaction(COMMIT_TIMEOUT).map_err(|cause| {
             match self.classify("abort_transaction", cause) {
                 fenced @ PublishError::Fenced { .. } => fenced,
                 other => PublishError::Unknown(other.to_string()),
             }
-        })
+        });
+        self.open = None;
+        aborted
     }
 
     fn ensure_open(&mut self) -> Result<(), PublishError> {
@@ -343,7 +345,15 @@ impl Publisher {
             }
             _ => cause.rdkafka_error_code(),
         };
+        let outlived = self.open.is_some_and(|open| open.since.elapsed() >= TRANSACTION_TIMEOUT);
         match (&cause, code) {
+            // the coordinator gives up a transaction that outlives its timeout (a broker outage, mostly), and says so in the
+            // same words as a take-over
+            (_, Some(RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)) if outlived => {
+                PublishError::Unknown(format!(
+                    "{doing}: the transaction was open for more than {TRANSACTION_TIMEOUT:?} and the broker gave it up"
+                ))
+            }
             (_, Some(RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)) => fenced(),
             (KafkaError::Transaction(error), _) if error.txn_requires_abort() => {
                 PublishError::Transient(format!("{doing}: {cause}"))

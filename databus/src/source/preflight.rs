@@ -114,11 +114,12 @@ async fn settings(
         ));
     }
     for (setting, wanted, how) in WANTED {
-        let row = sqlx::query("SHOW GLOBAL VARIABLES LIKE ?")
-            .bind(setting)
-            .fetch_optional(&mut *connection)
-            .await?;
-        let value = row.and_then(|row| row.try_get::<String, _>(1).ok());
+        let value: Option<String> = sqlx::query_scalar(
+            "SELECT variable_value FROM information_schema.global_variables WHERE variable_name = ?",
+        )
+        .bind(setting)
+        .fetch_optional(&mut *connection)
+        .await?;
         let has = value.as_deref().unwrap_or("missing");
         if !(has.eq_ignore_ascii_case(wanted)
             || (wanted == "ON" && has == "1")
