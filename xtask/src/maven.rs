@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail, ensure};
 use it_tests::harness::paths::{
-    ELASTICSEARCH_VERSION, KAFKA_VERSION, cache_dir, elasticsearch_home, java_home, kafka_lib, repo_root,
+    ELASTICSEARCH_VERSION, KAFKA_VERSION, elasticsearch_home, java_home, kafka_lib, repo_root,
 };
 use std::fs;
 use std::path::Path;
@@ -18,11 +18,17 @@ pub(crate) fn has_kafka() -> bool {
 /// Copies the broker's jars into `.cache/`.
 pub(crate) fn fetch_kafka() -> anyhow::Result<()> {
     into_place(&kafka_lib(), |fresh| {
-        mvn(&[
-            format!("{PLUGIN}:copy-dependencies"),
-            "-DincludeScope=runtime".to_owned(),
-            format!("-DoutputDirectory={}", fresh.display()),
-        ])?;
+        let pom = repo_root().join("it-tests/parts/kafka/pom.xml");
+        mvn(
+            fresh,
+            &[
+                format!("--file={}", pom.display()),
+                format!("-Dkafka.version={KAFKA_VERSION}"),
+                format!("{PLUGIN}:copy-dependencies"),
+                "-DincludeScope=runtime".to_owned(),
+                format!("-DoutputDirectory={}", fresh.display()),
+            ],
+        )?;
         Ok(fresh.to_path_buf())
     })
 }
@@ -36,11 +42,16 @@ pub(crate) fn has_elasticsearch() -> bool {
 pub(crate) fn fetch_elasticsearch() -> anyhow::Result<()> {
     into_place(&elasticsearch_home(), |fresh| {
         let zip = "org.elasticsearch.distribution.integ-test-zip:elasticsearch";
-        mvn(&[
-            format!("{PLUGIN}:unpack"),
-            format!("-Dartifact={zip}:{ELASTICSEARCH_VERSION}:zip"),
-            format!("-DoutputDirectory={}", fresh.display()),
-        ])?;
+        // without a pom the plugin takes the working folder for its project, and notes there what it has unpacked;
+        // a note that outlived the unpacked files would make it do nothing
+        mvn(
+            fresh,
+            &[
+                format!("{PLUGIN}:unpack"),
+                format!("-Dartifact={zip}:{ELASTICSEARCH_VERSION}:zip"),
+                format!("-DoutputDirectory={}", fresh.display()),
+            ],
+        )?;
         let unpacked = fresh.join(format!("elasticsearch-{ELASTICSEARCH_VERSION}"));
         // the archive hides its config files from all but their owner; other users of this copy read them too
         let status = Command::new("chmod").args(["-R", "a+rX"]).arg(&unpacked).status()?;
@@ -70,15 +81,12 @@ fn into_place(
     Ok(())
 }
 
-fn mvn(args: &[String]) -> anyhow::Result<()> {
-    let pom = repo_root().join("it-tests/parts/kafka/pom.xml");
+fn mvn(dir: &Path, args: &[String]) -> anyhow::Result<()> {
     let output = Command::new("mvn")
-        .args(["--batch-mode", "--no-transfer-progress", "--quiet", "--file"])
-        .arg(pom)
-        .arg(format!("-Dkafka.version={KAFKA_VERSION}"))
+        .args(["--batch-mode", "--no-transfer-progress", "--quiet"])
         .args(args)
         .env("JAVA_HOME", java_home()?)
-        .current_dir(cache_dir())
+        .current_dir(dir)
         .stdin(Stdio::null())
         .output()
         .context("cannot start mvn")?;

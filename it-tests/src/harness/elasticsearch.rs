@@ -4,7 +4,7 @@
 //! `GET /` is not there in this distribution, so readiness is `/_cluster/health`.
 
 use super::child::ChildProcess;
-use super::launch::{Launch, Lifetime};
+use super::launch::{Disguise, Launch, Lifetime, NOBODY};
 use super::paths::{elasticsearch_home, java_home};
 use super::poll::Not;
 use super::ports::loopback;
@@ -33,6 +33,9 @@ impl Elasticsearch {
         }
         copy_files(&home.join("config"), &dir.join("config"))?;
         fs::write(dir.join("config/elasticsearch.yml"), settings(dir, port, transport_port))?;
+        if Disguise::here()? == Disguise::Nobody {
+            give_away(dir)?;
+        }
         let launch = Launch::new("elasticsearch", program, dir)
             .env("HOME", dir.join("home"))
             .env("ES_TMPDIR", dir.join("tmp"))
@@ -44,7 +47,8 @@ impl Elasticsearch {
             .lifetime(lifetime);
         let mut this = Self { process: ChildProcess::start(launch)?, port };
         this.wait_ready().context(
-            "elasticsearch did not start; as root it needs user namespaces (`unshare --user true` must work)",
+            "elasticsearch did not start (it refuses root: where user namespaces are forbidden it runs as the user \
+             nobody, who must be able to enter the working copy's folders)",
         )?;
         Ok(this)
     }
@@ -109,6 +113,21 @@ fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
         } else {
             fs::copy(entry.path(), &target)
                 .with_context(|| format!("cannot copy {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes a folder and all in it nobody's.
+fn give_away(dir: &Path) -> anyhow::Result<()> {
+    std::os::unix::fs::chown(dir, Some(NOBODY), Some(NOBODY))
+        .with_context(|| format!("cannot give {} to the user nobody", dir.display()))?;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            give_away(&entry.path())?;
+        } else {
+            std::os::unix::fs::chown(entry.path(), Some(NOBODY), Some(NOBODY))?;
         }
     }
     Ok(())

@@ -68,8 +68,7 @@ impl Launch {
         self
     }
 
-    /// For programs that refuse uid 0: as root, they see themselves as uid 1000 in a user namespace, with root's
-    /// rights on files outside of it. As any other user this changes nothing.
+    /// For programs that refuse uid 0: see [`Disguise`].
     pub fn as_plain_user(mut self) -> Self {
         self.as_plain_user = true;
         self
@@ -85,9 +84,8 @@ impl Launch {
 
     pub(super) fn command(&self) -> anyhow::Result<Command> {
         let mut line: Vec<OsString> = Vec::new();
-        if self.as_plain_user && is_root() {
-            line.push(required_program("unshare")?.into());
-            line.extend(["--user", "--map-user=1000", "--map-group=1000", "--"].map(OsString::from));
+        if self.as_plain_user {
+            line.extend(Disguise::here()?.prefix()?);
         }
         if self.lifetime == Lifetime::WithParent {
             line.push(required_program("setpriv")?.into());
@@ -117,5 +115,46 @@ impl fmt::Debug for Launch {
             .field("program", &self.program)
             .field("args", &self.args)
             .finish_non_exhaustive()
+    }
+}
+
+/// How a program that refuses uid 0 is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disguise {
+    /// We are not root: as we are.
+    None,
+    /// As uid 1000 of a user namespace, with root's rights on the files outside of it.
+    Namespace,
+    /// Really as the user nobody, where namespaces are forbidden (some containers): its files must be nobody's, and
+    /// all folders above them open to it.
+    Nobody,
+}
+
+/// The id of the user and the group "nobody".
+pub const NOBODY: u32 = 65_534;
+
+const NAMESPACE: [&str; 4] = ["--user", "--map-user=1000", "--map-group=1000", "--"];
+
+impl Disguise {
+    /// What works here.
+    pub fn here() -> anyhow::Result<Self> {
+        if !is_root() {
+            return Ok(Self::None);
+        }
+        let trial = Command::new(required_program("unshare")?).args(NAMESPACE).arg("true").output()?;
+        Ok(if trial.status.success() { Self::Namespace } else { Self::Nobody })
+    }
+
+    fn prefix(self) -> anyhow::Result<Vec<OsString>> {
+        let (program, args) = match self {
+            Self::None => return Ok(Vec::new()),
+            Self::Namespace => ("unshare", NAMESPACE.map(str::to_owned).to_vec()),
+            Self::Nobody => {
+                let ids = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")];
+                ("setpriv", [&ids[..], &["--clear-groups".to_owned(), "--".to_owned()]].concat())
+            }
+        };
+        let program = required_program(program)?.into_os_string();
+        Ok(std::iter::once(program).chain(args.into_iter().map(OsString::from)).collect())
     }
 }
