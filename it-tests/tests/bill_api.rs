@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use it_tests::harness::{Deployment, Not, Part, Service, Stack, wait_until_async};
 use serde_json::{Value, json};
 
-use crate::shared::{fresh, stack};
+use crate::shared::{fresh, stack, unique};
 use signer::Authorization;
 use world::{BillClient, LONG, Seed, World};
 
@@ -442,5 +442,54 @@ async fn without_redis_bills_are_still_answered_and_a_replay_still_refused() -> 
     world.ok(&other, target).await?;
     let answer = world.get_with(target, Some(&before)).await?;
     assert_eq!(answer.status, 401, "a used nonce stays used over a restart of redis: {answer:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_redis_is_no_outage_and_a_revoked_key_is_still_refused() -> Result<()> {
+    let own = Stack::start(fresh("bill-api-frozen").only(&[Part::MariaDb, Part::Redis]))?;
+    let world = World::new(&own, |_| Ok(())).await?;
+    let app = world.desk.merchant(93, &[93], "UTC", LONG);
+    world.ok(&app, "/v1/bills").await?;
+    own.redis()?.pause()?;
+    let replayed = Authorization::fresh().header(&app, "GET", "/v1/bills");
+    for status in [200, 401] {
+        assert_eq!(world.get_with("/v1/bills", Some(&replayed)).await?.status, status);
+    }
+    for _ in 0..50 {
+        world.ok(&app, "/v1/bills").await?;
+    }
+    world.desk.revoke(&app);
+    wait_until_async("the key to be refused with redis frozen", Duration::from_secs(5), async || match world
+        .get(&app, "/v1/bills")
+        .await
+    {
+        Ok(answer) if answer.status == 401 => Ok(()),
+        Ok(answer) => Err(Not::Yet(answer.status.to_string())),
+        Err(error) => Err(Not::Ever(error)),
+    })
+    .await?;
+    own.redis()?.resume()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_names_a_missing_table_and_sigterm_ends_with_0() -> Result<()> {
+    let stack = stack()?;
+    let database = unique("bills");
+    stack.mariadb()?.create_database(&database)?;
+    let deployment =
+        Deployment::edited(stack, &database, |file| file.set_text("store", "database", &database))?;
+    let mut daemon = deployment.daemon_unready("bill-api", &["run"])?;
+    let url = format!("{}/readyz", daemon.admin_url());
+    wait_until_async("readiness to name the table", Duration::from_secs(20), async || {
+        let answer = reqwest::get(&url).await.map_err(Not::yet)?;
+        let (status, text) = (answer.status().as_u16(), answer.text().await.map_err(Not::yet)?);
+        if status == 503 && text.contains("run `sync-worker migrate`") { Ok(()) } else { Err(Not::Yet(text)) }
+    })
+    .await?;
+    let table = include_str!("../../migrations/bills/0001_bill.sql");
+    stack.mariadb()?.sql(&format!("USE {database};\n{table}"))?;
+    daemon.wait_ready()?;
+    assert_eq!(daemon.stop()?.code(), Some(0), "{}", daemon.log()?);
     Ok(())
 }

@@ -17,12 +17,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use moka::future::Cache as Flights;
 use moka::sync::Cache;
 use prometheus::{IntCounterVec, Opts, Registry};
-use redis::{RedisError, Script};
+use redis::Script;
 use secrecy::SecretSlice;
 use service_kit::Problem;
 use service_kit::context;
 use service_kit::flow::FlowControl;
-use service_kit::redis_link::Redis;
+use service_kit::redis_link::{Outage, Redis};
 use service_kit::signature::SignatureError;
 use wallet_rpc::{Client, Denial, RpcError};
 
@@ -58,6 +58,7 @@ pub(super) struct Held {
 pub(super) struct Grants {
     wallet: Client,
     redis: Redis,
+    outage: Outage,
     flow: Arc<FlowControl>,
     keys: Cache<String, Arc<SecretSlice<u8>>>,
     recent: Flights<String, Held>,
@@ -93,6 +94,7 @@ impl Grants {
         Ok(Grants {
             wallet,
             redis,
+            outage: Outage::default(),
             flow,
             keys: Cache::builder().max_capacity(MOST_KEYS).time_to_idle(KEY_IDLE).build(),
             recent: Flights::builder().max_capacity(MOST_KEYS).time_to_live(RECENT_LIFE).build(),
@@ -129,19 +131,12 @@ impl Grants {
 
     /// The grant in Redis, if there is one that still holds. Redis being away counts as none.
     async fn stored(&self, name: &str) -> Option<AppGrant> {
-        let text: Result<Option<String>, RedisError> =
-            redis::cmd("GET").arg(name).query_async(&mut self.redis.clone()).await;
-        match text {
-            // a mark is not JSON: a fetch is under way
-            Ok(text) => {
-                let grant: AppGrant = serde_json::from_str(&text?).ok()?;
-                (grant.valid_until_ms > now_ms()).then_some(grant)
-            }
-            Err(error) => {
-                tracing::debug!(%error, "redis is away: asking wallet-api for the grant");
-                None
-            }
-        }
+        let mut redis = self.redis.clone();
+        let text: Option<String> =
+            self.outage.ask(redis::cmd("GET").arg(name).query_async(&mut redis)).await?;
+        // a mark is not JSON: a fetch is under way
+        let grant: AppGrant = serde_json::from_str(&text?).ok()?;
+        (grant.valid_until_ms > now_ms()).then_some(grant)
     }
 
     async fn fetch(&self, name: &str, app_id: &str, key_id: &str) -> Result<Held, FetchError> {
@@ -164,34 +159,31 @@ impl Grants {
     /// Puts a mark where the grant will be, unless something is there; gives the mark that is ours.
     async fn put_mark(&self, name: &str) -> Option<String> {
         let mark = format!("mark {}", uuid::Uuid::now_v7());
-        let life = u64::try_from(MARK_LIFE.as_millis()).unwrap_or(u64::MAX);
-        let set: Result<Option<String>, RedisError> = redis::cmd("SET")
-            .arg(name)
-            .arg(&mark)
-            .arg("NX")
-            .arg("PX")
-            .arg(life)
-            .query_async(&mut self.redis.clone())
-            .await;
-        set.ok().flatten().map(|_ok| mark)
+        let (mut redis, mut set) = (self.redis.clone(), redis::cmd("SET"));
+        set.arg(name).arg(&mark).arg("NX").arg("PX").arg(millis(MARK_LIFE));
+        let set: Option<String> = self.outage.ask(set.query_async(&mut redis)).await?;
+        set.map(|_ok| mark)
     }
 
     async fn replace_mark(&self, name: &str, mark: &str, grant: &AppGrant) {
         let left = u64::try_from(grant.valid_until_ms - now_ms()).unwrap_or(0);
-        let life = left.min(u64::try_from(GRANT_LIFE.as_millis()).unwrap_or(u64::MAX));
+        let life = left.min(millis(GRANT_LIFE));
         let Ok(text) = serde_json::to_string(grant) else { return };
         if life == 0 {
             return;
         }
         let mut redis = self.redis.clone();
-        let stored: Result<u8, RedisError> =
-            REPLACE_MARK.key(name).arg(mark).arg(text).arg(life).invoke_async(&mut redis).await;
-        match stored {
-            Ok(1) => {}
-            Ok(_) => tracing::info!(app_id = grant.app_id, "the key was revoked while it was asked for"),
-            Err(error) => tracing::debug!(%error, "redis is away: the grant is not kept"),
+        let mut script = REPLACE_MARK.key(name);
+        script.arg(mark).arg(text).arg(life);
+        let stored: Option<u8> = self.outage.ask(script.invoke_async(&mut redis)).await;
+        if stored == Some(0) {
+            tracing::info!(app_id = grant.app_id, "the key was revoked while it was asked for");
         }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl From<RpcError> for FetchError {

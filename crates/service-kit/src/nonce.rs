@@ -9,7 +9,7 @@ use moka::sync::Cache;
 use redis::RedisError;
 
 use crate::problem::Problem;
-use crate::redis_link::Redis;
+use crate::redis_link::{Outage, Redis};
 use crate::signature::SignatureError;
 
 /// How long a nonce stays used: twice the timestamp window, as a request may be stamped up to 300 s ahead.
@@ -25,47 +25,48 @@ pub enum OnOutage {
     RememberLocally,
 }
 
-/// The used nonces of all apps.
+/// The used nonces of all apps. Clones share them.
 #[derive(Clone)]
 pub struct Nonces {
     redis: Redis,
-    seen_here: Option<Cache<String, ()>>,
+    local: Option<Local>,
+}
+
+/// What [`OnOutage::RememberLocally`] goes by while Redis is away.
+#[derive(Clone)]
+struct Local {
+    seen: Cache<String, ()>,
+    outage: Outage,
 }
 
 impl Nonces {
     pub fn new(redis: Redis, on_outage: OnOutage) -> Nonces {
-        let seen_here = (on_outage == OnOutage::RememberLocally)
-            .then(|| Cache::builder().max_capacity(REMEMBERED_NONCES).time_to_live(NONCE_LIFE).build());
-        Nonces { redis, seen_here }
+        let local = (on_outage == OnOutage::RememberLocally).then(|| Local {
+            seen: Cache::builder().max_capacity(REMEMBERED_NONCES).time_to_live(NONCE_LIFE).build(),
+            outage: Outage::default(),
+        });
+        Nonces { redis, local }
     }
 
     /// Uses a nonce up. Call it after the signature is verified, else a stranger could use up an app's nonces.
     pub async fn use_once(&self, app_id: &str, nonce: &str) -> Result<(), NonceError> {
         let key = format!("nonce:{app_id}:{nonce}");
-        let first_here = match &self.seen_here {
-            Some(seen) => seen.entry(key.clone()).or_insert(()).is_fresh(),
-            None => true,
-        };
-        if !first_here {
-            return Err(NonceError::Reused);
-        }
-        let answer: Result<Option<String>, RedisError> = redis::cmd("SET")
-            .arg(&key)
-            .arg(1)
-            .arg("NX")
-            .arg("EX")
-            .arg(NONCE_LIFE.as_secs())
-            .query_async(&mut self.redis.clone())
-            .await;
-        match answer {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => Err(NonceError::Reused),
-            Err(error) if self.seen_here.is_some() => {
-                tracing::debug!(%error, "redis is away: nonces are checked in this process alone");
-                Ok(())
+        let first = match &self.local {
+            None => self.set(&key).await.map_err(NonceError::Away)?,
+            Some(local) => {
+                let first_here = local.seen.entry(key.clone()).or_insert(()).is_fresh();
+                first_here && local.outage.ask(self.set(&key)).await.unwrap_or(true)
             }
-            Err(error) => Err(NonceError::Away(error)),
-        }
+        };
+        if first { Ok(()) } else { Err(NonceError::Reused) }
+    }
+
+    /// Whether the nonce was new to Redis.
+    async fn set(&self, key: &str) -> Result<bool, RedisError> {
+        let mut set = redis::cmd("SET");
+        set.arg(key).arg(1).arg("NX").arg("EX").arg(NONCE_LIFE.as_secs());
+        let answer: Option<String> = set.query_async(&mut self.redis.clone()).await?;
+        Ok(answer.is_some())
     }
 }
 

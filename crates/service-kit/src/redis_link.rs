@@ -1,10 +1,13 @@
 //! One shared connection to Redis that heals by itself and never blocks a request for long.
 
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, IntoConnectionInfo, RedisError};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
 
 /// The connection: clone it freely, clones share one socket.
 pub type Redis = ConnectionManager;
@@ -31,7 +34,68 @@ pub fn connect(url: &str, password: Option<&SecretString>) -> Result<Redis, Redi
     ConnectionManager::new_lazy_with_config(client, config)
 }
 
+/// Remembers that Redis did not answer, so that not every request waits for it: for a second after a failure the
+/// caller does without. Only for callers that can. Clones share one memory.
+#[derive(Clone, Debug, Default)]
+pub struct Outage {
+    failed_at: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Outage {
+    /// How long Redis is left alone after a failure.
+    pub const PAUSE: Duration = Duration::from_secs(1);
+
+    /// Runs `question`, unless Redis failed within the last second. `None` is a failure, now or then.
+    pub async fn ask<T>(&self, question: impl Future<Output = Result<T, RedisError>>) -> Option<T> {
+        if self.is_on() {
+            return None;
+        }
+        match question.await {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                tracing::warn!(%error, "redis does not answer: doing without it for a second");
+                *self.lock() = Some(Instant::now());
+                None
+            }
+        }
+    }
+
+    fn is_on(&self) -> bool {
+        self.lock().is_some_and(|at| at.elapsed() < Outage::PAUSE)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.failed_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// PING, for a readiness probe.
 pub async fn ping(redis: &Redis) -> Result<(), RedisError> {
     redis::cmd("PING").query_async(&mut redis.clone()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_failure_nobody_asks_for_a_second() {
+        let (outage, asked) = (Outage::default(), Cell::new(0));
+        let ask = async |answer: Result<u8, RedisError>| {
+            outage
+                .ask(async {
+                    asked.set(asked.get() + 1);
+                    answer
+                })
+                .await
+        };
+        assert_eq!(ask(Ok(1)).await, Some(1));
+        assert_eq!(ask(Err(RedisError::from(std::io::Error::other("gone")))).await, None);
+        assert_eq!(ask(Ok(2)).await, None);
+        assert_eq!(asked.get(), 2);
+        tokio::time::advance(Outage::PAUSE).await;
+        assert_eq!(ask(Ok(3)).await, Some(3));
+    }
 }
