@@ -18,6 +18,7 @@ pub mod mariadb;
 pub mod paths;
 pub mod poll;
 pub mod ports;
+pub mod proxy;
 pub mod record;
 pub mod redis;
 pub mod secrets;
@@ -31,6 +32,7 @@ pub use deployment::Deployment;
 #[cfg(feature = "workload")]
 pub use poll::wait_until_async;
 pub use poll::{Not, wait_until};
+pub use proxy::{Fault, Proxy};
 pub use record::Part;
 pub use service::Service;
 pub use spec::StackSpec;
