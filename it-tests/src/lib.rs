@@ -3,3 +3,5 @@
 pub mod harness;
 #[cfg(feature = "workload")]
 pub mod topic;
+#[cfg(feature = "workload")]
+pub mod workload;

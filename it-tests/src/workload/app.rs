@@ -29,7 +29,10 @@ pub struct App {
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App").field("app_id", &self.app_id).field("account_id", &self.account_id).finish_non_exhaustive()
+        f.debug_struct("App")
+            .field("app_id", &self.app_id)
+            .field("account_id", &self.account_id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -53,7 +56,9 @@ impl App {
 
     /// A signed GET; any answer but 200 is an error with the service's own words.
     pub async fn get(&self, http: &reqwest::Client, base: &str, target: &str) -> anyhow::Result<Value> {
-        let request = http.get(format!("{base}{target}")).header("authorization", self.authorization("GET", target, "")?);
+        let request = http
+            .get(format!("{base}{target}"))
+            .header("authorization", self.authorization("GET", target, "")?);
         let response = request.send().await?;
         let (status, text) = (response.status().as_u16(), response.text().await?);
         if status != 200 {
@@ -63,7 +68,14 @@ impl App {
     }
 
     /// A signed POST of money. Answers that may be retried, and broken connections, are retried under the same key.
-    pub async fn post(&self, http: &reqwest::Client, base: &str, target: &str, key: &str, body: &Value) -> anyhow::Result<Value> {
+    pub async fn post(
+        &self,
+        http: &reqwest::Client,
+        base: &str,
+        target: &str,
+        key: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
         let body = body.to_string();
         let mut last = String::new();
         for _ in 0..TRIES {

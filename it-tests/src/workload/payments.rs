@@ -56,7 +56,9 @@ impl Payments {
             match at / apps % 10 {
                 0 => Call::Collect { app, amount: 1_000_000 + amount },
                 1 | 2 | 4 | 6 | 7 => Call::Collect { app, amount },
-                3 | 5 | 8 => Call::Pay { payer: app, payee: (app + 1 + at / apps % (apps - 1).max(1)) % apps, amount },
+                3 | 5 | 8 => {
+                    Call::Pay { payer: app, payee: (app + 1 + at / apps % (apps - 1).max(1)) % apps, amount }
+                }
                 _ => Call::Refund { app, amount: amount / 10 + 1 },
             }
         })
@@ -72,7 +74,8 @@ impl Payments {
     ) -> anyhow::Result<usize> {
         anyhow::ensure!(apps.len() >= 2, "payments need two merchants at least");
         let apps: Arc<Vec<App>> = Arc::new(apps.to_vec());
-        let refundable: Arc<Vec<Mutex<Vec<Refundable>>>> = Arc::new(apps.iter().map(|_| Mutex::default()).collect());
+        let refundable: Arc<Vec<Mutex<Vec<Refundable>>>> =
+            Arc::new(apps.iter().map(|_| Mutex::default()).collect());
         let (paid, free) = (Arc::new(paid), Arc::new(Semaphore::new(IN_FLIGHT)));
         let mut tick = tokio::time::interval(Duration::from_secs(1) / self.per_second.max(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -100,7 +103,13 @@ impl Payments {
 }
 
 impl Call {
-    async fn make(self, http: &reqwest::Client, base: &str, apps: &[App], refundable: &[Mutex<Vec<Refundable>>]) -> anyhow::Result<Paid> {
+    async fn make(
+        self,
+        http: &reqwest::Client,
+        base: &str,
+        apps: &[App],
+        refundable: &[Mutex<Vec<Refundable>>],
+    ) -> anyhow::Result<Paid> {
         let key = uuid::Uuid::now_v7().simple().to_string();
         let app = match &self {
             Self::Collect { app, .. } | Self::Refund { app, .. } => *app,
@@ -116,11 +125,17 @@ impl Call {
         let (target, body, side) = match (self, refund_of) {
             (Self::Pay { payee, amount, .. }, _) => {
                 let payee = &peer.get(payee).context("a payee that is not there")?.merchant_id;
-                ("/v1/payments", json!({ "payee_merchant_id": payee, "amount": amount, "currency": "CNY", "remark": "货款 \"supplies\"" }), "payer")
+                (
+                    "/v1/payments",
+                    json!({ "payee_merchant_id": payee, "amount": amount, "currency": "CNY", "remark": "货款 \"supplies\"" }),
+                    "payer",
+                )
             }
-            (Self::Refund { amount, .. }, Some(order_id)) => {
-                ("/v1/refunds", json!({ "order_id": order_id, "amount": amount, "remark": "one item back" }), "payer")
-            }
+            (Self::Refund { amount, .. }, Some(order_id)) => (
+                "/v1/refunds",
+                json!({ "order_id": order_id, "amount": amount, "remark": "one item back" }),
+                "payer",
+            ),
             (Self::Collect { amount, .. } | Self::Refund { amount, .. }, _) => (
                 "/v1/collections",
                 json!({ "amount": amount, "currency": "CNY", "channel": "wechat", "channel_ref": key, "payer_name": "Ada Lovelace" }),
@@ -146,7 +161,10 @@ fn take_refundable(orders: &Mutex<Vec<Refundable>>, amount: i64) -> Option<Strin
 
 fn remember(orders: &Mutex<Vec<Refundable>>, order_id: &str, amount: &Value) {
     let left = amount.as_i64().unwrap_or(0);
-    orders.lock().unwrap_or_else(PoisonError::into_inner).push(Refundable { order_id: order_id.to_owned(), left });
+    orders
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(Refundable { order_id: order_id.to_owned(), left });
 }
 
 #[cfg(test)]

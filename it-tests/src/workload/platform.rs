@@ -29,7 +29,16 @@ impl Platform {
 
     /// So many merchants with one app each.
     pub async fn onboard(&self, count: usize) -> anyhow::Result<Vec<App>> {
-        const NAMES: [&str; 8] = ["Corner Bakery", "老王面馆", "Blue Door Books", "Niu's Repairs", "Café Été", "海边花店", "Green Grocer", "Kiosk 24"];
+        const NAMES: [&str; 8] = [
+            "Corner Bakery",
+            "老王面馆",
+            "Blue Door Books",
+            "Niu's Repairs",
+            "Café Été",
+            "海边花店",
+            "Green Grocer",
+            "Kiosk 24",
+        ];
         let names = (0..count).map(|at| format!("{} {}", NAMES[at % NAMES.len()], at + 1));
         try_join_all(names.map(|name| self.merchant(name))).await
     }
@@ -38,7 +47,8 @@ impl Platform {
         let merchant = json!({ "name": name, "currency": "CNY", "time_zone": "Asia/Shanghai" });
         let merchant = self.post("/admin/v1/merchants", &merchant).await?;
         let merchant_id = text(&merchant["merchant_id"])?;
-        let app = self.post(&format!("/admin/v1/merchants/{merchant_id}/apps"), &json!({ "name": "till" })).await?;
+        let app =
+            self.post(&format!("/admin/v1/merchants/{merchant_id}/apps"), &json!({ "name": "till" })).await?;
         Ok(App {
             account_id: text(&merchant["accounts"][0]["account_id"])?.parse()?,
             merchant_id,
@@ -50,7 +60,8 @@ impl Platform {
     }
 
     async fn post(&self, target: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.http.post(format!("{}{target}", self.wallet_url)).bearer_auth(&self.admin_token).json(body);
+        let request =
+            self.http.post(format!("{}{target}", self.wallet_url)).bearer_auth(&self.admin_token).json(body);
         let response = request.send().await?;
         let (status, text) = (response.status().as_u16(), response.text().await?);
         if status != 201 {

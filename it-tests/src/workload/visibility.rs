@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use sqlx::{MySqlPool, QueryBuilder, Row};
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::task::JoinHandle;
@@ -37,23 +40,24 @@ pub struct Visibility {
     index: Waiting,
     store_task: JoinHandle<anyhow::Result<Histogram<u64>>>,
     index_task: JoinHandle<anyhow::Result<Histogram<u64>>>,
-    closed: Arc<std::sync::atomic::AtomicBool>,
+    closed: Arc<AtomicBool>,
 }
 
 impl Visibility {
     /// Starts looking. `index_url` is Elasticsearch's address, `alias` the bills' alias.
-    pub fn watch(store: MySqlPool, http: reqwest::Client, index_url: &str, alias: &str) -> anyhow::Result<Self> {
-        let closed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    pub fn watch(
+        store: MySqlPool,
+        http: reqwest::Client,
+        index_url: &str,
+        alias: &str,
+    ) -> anyhow::Result<Self> {
+        let closed = Arc::new(AtomicBool::new(false));
         let (in_store, in_index) = (Waiting::default(), Waiting::default());
         let search = format!("{index_url}/{alias}/_search?filter_path=hits.hits._id");
-        let store_task = {
-            let (waiting, closed) = (in_store.clone(), closed.clone());
-            tokio::spawn(async move { look(waiting, closed, STORE_LOOK, async |batch| seen_in_store(&store, batch).await).await })
-        };
-        let index_task = {
-            let (waiting, closed) = (in_index.clone(), closed.clone());
-            tokio::spawn(async move { look(waiting, closed, INDEX_LOOK, async |batch| seen_in_index(&http, &search, batch).await).await })
-        };
+        let store_task =
+            tokio::spawn(look(Place::Store(store), in_store.clone(), closed.clone(), STORE_LOOK));
+        let index_task =
+            tokio::spawn(look(Place::Index { http, search }, in_index.clone(), closed.clone(), INDEX_LOOK));
         Ok(Self { store: in_store, index: in_index, store_task, index_task, closed })
     }
 
@@ -76,7 +80,7 @@ impl Visibility {
 
     /// Waits until every bill that was told of is visible, or `deadline` has passed.
     pub async fn finish(self, deadline: Duration) -> anyhow::Result<(Latencies, Latencies)> {
-        self.closed.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.closed.store(true, Ordering::Relaxed);
         let both = async { anyhow::Ok((self.store_task.await??, self.index_task.await??)) };
         let (store, index) = tokio::time::timeout(deadline, both)
             .await
@@ -92,16 +96,32 @@ impl Latencies {
     }
 }
 
+/// Where a bill can be seen.
+enum Place {
+    Store(MySqlPool),
+    Index { http: reqwest::Client, search: String },
+}
+
+impl Place {
+    /// Which of these bills are there.
+    async fn seen(&self, batch: &[(u64, String)]) -> anyhow::Result<Vec<(u64, String)>> {
+        match self {
+            Self::Store(store) => seen_in_store(store, batch).await,
+            Self::Index { http, search } => seen_in_index(http, search, batch).await,
+        }
+    }
+}
+
 /// Looks again and again, until it is closed and nothing waits any more; microseconds in the histogram.
 async fn look(
+    place: Place,
     waiting: Waiting,
-    closed: Arc<std::sync::atomic::AtomicBool>,
+    closed: Arc<AtomicBool>,
     pause: Duration,
-    seen: impl AsyncFn(&[(u64, String)]) -> anyhow::Result<Vec<(u64, String)>>,
 ) -> anyhow::Result<Histogram<u64>> {
     let mut histogram = Histogram::new(3)?;
     loop {
-        let was_closed = closed.load(std::sync::atomic::Ordering::Relaxed);
+        let was_closed = closed.load(Ordering::Relaxed);
         let batch: Vec<_> = {
             let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
             // the oldest first: they are the likeliest to be there
@@ -114,7 +134,7 @@ async fn look(
                 return Ok(histogram);
             }
         } else {
-            let found = seen(&batch).await?;
+            let found = place.seen(&batch).await?;
             let now = Instant::now();
             let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
             for key in found {
@@ -128,7 +148,9 @@ async fn look(
 }
 
 async fn seen_in_store(store: &MySqlPool, batch: &[(u64, String)]) -> anyhow::Result<Vec<(u64, String)>> {
-    let mut query = QueryBuilder::new("SELECT account_id, bill_id FROM bill WHERE deleted = 0 AND (account_id, bill_id) IN ");
+    let mut query = QueryBuilder::new(
+        "SELECT account_id, bill_id FROM bill WHERE deleted = 0 AND (account_id, bill_id) IN ",
+    );
     query.push_tuples(batch, |mut row, (account_id, bill_id)| {
         row.push_bind(*account_id).push_bind(bill_id.clone());
     });
@@ -136,7 +158,11 @@ async fn seen_in_store(store: &MySqlPool, batch: &[(u64, String)]) -> anyhow::Re
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
-async fn seen_in_index(http: &reqwest::Client, search: &str, batch: &[(u64, String)]) -> anyhow::Result<Vec<(u64, String)>> {
+async fn seen_in_index(
+    http: &reqwest::Client,
+    search: &str,
+    batch: &[(u64, String)],
+) -> anyhow::Result<Vec<(u64, String)>> {
     let ids: Vec<_> = batch.iter().map(|(account_id, bill_id)| format!("{account_id}:{bill_id}")).collect();
     let body = json!({ "size": ids.len(), "_source": false, "query": { "ids": { "values": ids } } });
     // an index that is restarting shows as bills that are seen late, not as an error of the watcher
