@@ -5,7 +5,7 @@ use std::time::Duration;
 use pipeline_config::{Config, MySqlLogin, SecretError, Source, Store, TableName};
 use secrecy::ExposeSecret as _;
 use sqlx::{
-    AssertSqlSafe, Connection as _, Executor as _, MySqlConnection, MySqlPool, Row as _,
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, MySqlConnection, MySqlPool, Row as _,
     mysql::{MySqlConnectOptions, MySqlPoolOptions},
 };
 
@@ -73,7 +73,9 @@ fn options(login: &MySqlLogin) -> Result<MySqlConnectOptions, SecretError> {
         .username(&login.user)
         .password(password.expose_secret())
         // the batch statements: eleven sizes, and a few more
-        .statement_cache_capacity(64))
+        .statement_cache_capacity(64)
+        // a statement whose answer is streamed is as slow as its reader: that is no alarm
+        .disable_statement_logging())
 }
 
 /// A pool on the bill store whose sessions refuse what does not fit in place of cutting it. Connects on first use.

@@ -210,7 +210,7 @@ fn a_missing_or_unsuitable_column_is_named_with_its_line() {
         "pipelines.toml:{}:23: column number does not exist in accounting.fund_order (order_no of pipeline orders)",
         line(&text, "order_no")
     );
-    assert_eq!(found, [wanted.clone(), wanted]);
+    assert_eq!(found, [wanted]);
     let (_, found) = errors("amount = { column = \"amount\" }", "amount = { column = \"remark\" }");
     assert!(
         found[0].contains(

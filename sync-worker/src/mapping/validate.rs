@@ -1,6 +1,6 @@
 //! The mapping against the live table: every column it names must be there and hold what the bill field takes.
 
-use pipeline_config::{ColumnRule, Constant, FieldRule, Pipeline, Place, Side, TableName, Test};
+use pipeline_config::{ColumnRule, FieldRule, Pipeline, Place, Side, TableName, Test};
 
 use super::{Column, TableShape, TableShapes};
 
@@ -145,10 +145,12 @@ fn check_one(pipeline: &Pipeline, shape: &TableShape) -> Vec<MappingError> {
         ("when", kind, &condition.column)
     }));
     uses.extend(pipeline.sides.iter().flat_map(columns_of));
-    let mut errors: Vec<MappingError> = uses
-        .into_iter()
-        .filter_map(|(field, kind, rule)| check_use(pipeline, shape, field, kind, rule))
-        .collect();
+    let mut errors: Vec<MappingError> = Vec::new();
+    for (field, kind, rule) in uses {
+        // a rule of [pipeline.bill] stands in every side, and is one mistake
+        let error = check_use(pipeline, shape, field, kind, rule);
+        errors.extend(error.filter(|error| !errors.contains(error)));
+    }
     if errors.is_empty() && shape.primary_key != [pipeline.id.name.as_str()] {
         errors.push(MappingError::NotTheKey {
             place: pipeline.id.place.clone(),
@@ -162,11 +164,13 @@ fn check_one(pipeline: &Pipeline, shape: &TableShape) -> Vec<MappingError> {
 }
 
 fn columns_of(side: &Side) -> Vec<(&'static str, Kind, &ColumnRule)> {
-    let column = |(field, rule): (&'static str, _)| match rule {
-        &FieldRule::Column(ref column) => Some((field, Kind::of(field), column)),
-        FieldRule::Constant(Constant::Text(_) | Constant::Int(_) | Constant::Bool(_)) => None,
-    };
-    side.fields.all().into_iter().filter_map(column).collect()
+    let mut columns = Vec::new();
+    for (field, rule) in side.fields.all() {
+        if let FieldRule::Column(column) = rule {
+            columns.push((field, Kind::of(field), column));
+        }
+    }
+    columns
 }
 
 fn check_use(

@@ -83,7 +83,7 @@ pub enum RouterError {
         /// Offset of the record.
         offset: i64,
         /// Which side, and why.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
     },
     /// A record that cannot be written as JSON; cannot happen with what mapping makes.
     #[error("router of {topic}: offset {offset}: encode a bill record: {cause}")]

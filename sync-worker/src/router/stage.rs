@@ -163,7 +163,7 @@ impl Router<'_> {
         let mapped = self.settings.mapper.map(&change);
         // the seam of quarantine: a refused row will be set aside here in the same transaction, and its account goes on
         if let Some(refusal) = mapped.refused.into_iter().next() {
-            return Err(RouterError::Refused { topic: topic(), offset, refusal });
+            return Err(RouterError::Refused { topic: topic(), offset, refusal: Box::new(refusal) });
         }
         for record in &mapped.records {
             let op = if record.op == BillOp::Delete { "delete" } else { "upsert" };

@@ -66,10 +66,11 @@ pub fn run<S: Sink>(
 ) -> Result<(), WriterError> {
     let group = sink.group();
     let broken = |error: KafkaError| WriterError::Kafka { group: group.to_owned(), cause: error.to_string() };
-    let mut client = kafka::consumer(&settings.kafka, group);
+    let group_id = group_id(group, &settings.kafka.bills_topic);
+    let mut client = kafka::consumer(&settings.kafka, &group_id);
     client.set("partition.assignment.strategy", "cooperative-sticky");
     let state = Arc::new(Mutex::new(State::default()));
-    let context = Context { group, state: Arc::clone(&state), metrics: settings.metrics.clone() };
+    let context = Context { group, group_id, state: Arc::clone(&state), metrics: settings.metrics.clone() };
     let consumer: BaseConsumer<Context> =
         BaseConsumer::from_config_and_context(&client, context).map_err(broken)?;
     consumer.subscribe(&[&settings.kafka.bills_topic]).map_err(broken)?;
@@ -272,8 +273,16 @@ fn commit(consumer: &BaseConsumer<Context>, topic: &str, state: &mut State, mode
     }
 }
 
+/// The consumer group: the sink's name, and the topic's where that is not the usual one, so that two deployments on one broker
+/// do not share a group.
+fn group_id(group: &str, topic: &str) -> String {
+    if topic == "bills" { group.to_owned() } else { format!("{group}.{topic}") }
+}
+
 struct Context {
+    /// `bill-store` or `bill-index`, for logs and metrics.
     group: &'static str,
+    group_id: String,
     state: Arc<Mutex<State>>,
     metrics: Metrics,
 }
@@ -352,7 +361,7 @@ impl Context {
     ) -> Result<Vec<kafka::Start>, WriterError> {
         let deadline = Instant::now() + START_DEADLINE;
         loop {
-            match kafka::starts(consumer, self.group, partitions) {
+            match kafka::starts(consumer, &self.group_id, partitions) {
                 Ok(starts) => return Ok(starts),
                 Err(StartError::Definite(error)) => return Err(error.into()),
                 Err(error @ StartError::Transient { .. }) if Instant::now() >= deadline => {
