@@ -5,3 +5,5 @@ mod databus;
 mod lifecycle;
 mod real_parts;
 mod shared;
+mod sync_worker;
+mod wallet_api;

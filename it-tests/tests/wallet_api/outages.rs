@@ -1,0 +1,82 @@
+//! Parts that go away and come back, and clients that do.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use it_tests::harness::{Not, Part, Service, Stack, wait_until_async};
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::app::{Stamp, unique_text};
+use super::books::must_balance;
+use super::world::World;
+use crate::shared::fresh;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_part_away_money_requests_are_503_and_the_same_key_goes_through_afterwards() -> Result<()> {
+    let mut stack = Stack::start(fresh("wallet_outages").only(&[Part::MariaDb, Part::Redis]))?;
+    let world = World::on(&stack).await?;
+    let app = world.merchant("CNY").await?;
+    let heals = async |key: &str| {
+        wait_until_async("the same key to go through", Duration::from_secs(20), async || {
+            let answer = world.collect(&app, 1_000, key).await.map_err(Not::yet)?;
+            if answer.status == 201 { Ok(()) } else { Err(Not::yet(answer.text)) }
+        })
+        .await
+    };
+
+    stack.redis_mut()?.kill_9()?;
+    let answer = world.collect(&app, 1_000, "over-redis").await?;
+    assert_eq!((answer.status, answer.code()), (503, "replay_guard_unavailable"), "{answer:?}");
+    ensure!(answer.body["retryable"] == true && answer.headers.contains_key("retry-after"), "{answer:?}");
+    stack.redis_mut()?.start_again()?;
+    heals("over-redis").await?;
+
+    stack.mariadb_mut()?.kill_9()?;
+    let answer = world.collect(&app, 1_000, "over-mariadb").await?;
+    ensure!(answer.status == 503 && answer.body["retryable"] == true, "{answer:?}");
+    stack.mariadb_mut()?.start_again()?;
+    heals("over-mariadb").await?;
+    heals("over-mariadb").await?;
+    assert_eq!(world.balance(&app).await?, 2 * 994);
+    must_balance(&world.ledger).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_hang_up_leave_no_lock_and_no_sick_connection_behind() -> Result<()> {
+    let world = World::new().await?;
+    let app = world.merchant("CNY").await?;
+    let body =
+        json!({ "amount": 1_000, "currency": "CNY", "channel": "card", "payer_name": "Ada" }).to_string();
+    let address = world.deployment.wallet_url().replace("http://", "");
+    for round in 0..200 {
+        let authorization = app.authorization(&Stamp::fresh(), "POST", "/v1/collections", &body);
+        let request = format!(
+            "POST /v1/collections HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\nauthorization: {authorization}\r\n\
+             idempotency-key: hang-{round}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(&address).await?;
+        stream.write_all(request.as_bytes()).await?;
+        // some hang up at once, others while the ledger is at work
+        for _ in 0..round % 20 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let started = Instant::now();
+    let answer = world.collect(&app, 1_000, &unique_text("k")).await?;
+    println!("a request after 200 hang-ups took {:?}", started.elapsed());
+    ensure!(answer.status == 201 && started.elapsed() < Duration::from_secs(5), "{answer:?}");
+    // whatever had begun has ended, one way or the other, and can be asked for
+    for round in [0, 7, 199] {
+        let key = format!("hang-{round}");
+        wait_until_async("an answer under a hung-up key", Duration::from_secs(10), async || {
+            let answer =
+                world.post_text(&app, "/v1/collections", &key, body.clone()).await.map_err(Not::yet)?;
+            if answer.status == 201 { Ok(()) } else { Err(Not::yet(answer.text)) }
+        })
+        .await?;
+    }
+    must_balance(&world.ledger).await
+}
