@@ -35,7 +35,7 @@ fn a_killed_test_run_leaves_no_process_behind() -> Result<()> {
     assert_eq!(processes.len(), 4);
 
     for (part, identity) in processes {
-        wait_until(&format!("{part} to end"), Duration::from_secs(30), || {
+        wait_until(&format!("{part} to end"), Duration::from_secs(60), || {
             let left = identity.members();
             if left.is_empty() { Ok(()) } else { Err(format!("still running: {left:?}").into()) }
         })?;

@@ -67,9 +67,9 @@ impl ChildProcess {
         self.identity.kill_group()
     }
 
-    /// SIGTERM and wait. Past the deadline: `kill -9`, and an error with the end of the log.
+    /// SIGTERM to the process group, and wait. Past the deadline: `kill -9`, and an error with the end of the log.
     pub fn terminate(&mut self, deadline: Duration) -> anyhow::Result<ExitStatus> {
-        self.identity.signal(Signal::SIGTERM)?;
+        self.identity.signal_group(Signal::SIGTERM)?;
         let ended = self.wait_exit(deadline);
         self.kill_9()?;
         ended

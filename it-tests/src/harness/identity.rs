@@ -68,9 +68,9 @@ impl Identity {
             .collect()
     }
 
-    /// SIGTERM, then `kill -9` to what is left of the group at the deadline. True if it ended in time.
+    /// SIGTERM to the group, then `kill -9` to what is left of the group at the deadline. True if it ended in time.
     pub fn stop(&self, deadline: Duration) -> anyhow::Result<bool> {
-        self.signal(Signal::SIGTERM)?;
+        self.signal_group(Signal::SIGTERM)?;
         let ended = wait_until(&format!("process {} to end", self.pid), deadline, || {
             if self.is_alive() { Err(Not::from("still running")) } else { Ok(()) }
         });

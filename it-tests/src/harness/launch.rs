@@ -84,12 +84,19 @@ impl Launch {
 
     pub(super) fn command(&self) -> anyhow::Result<Command> {
         let mut line: Vec<OsString> = Vec::new();
-        if self.as_plain_user {
-            line.extend(Disguise::here()?.prefix()?);
+        let disguise = if self.as_plain_user { Disguise::here()? } else { Disguise::None };
+        if disguise == Disguise::Nobody {
+            // before the next step, because a change of user takes its effect back
+            line.push(required_program("setpriv")?.into());
+            line.extend(AS_NOBODY.map(OsString::from));
         }
         if self.lifetime == Lifetime::WithParent {
             line.push(required_program("setpriv")?.into());
             line.extend(["--pdeathsig", "KILL", "--"].map(OsString::from));
+        }
+        if disguise == Disguise::Namespace {
+            line.push(required_program("unshare")?.into());
+            line.extend(IN_NAMESPACE.map(OsString::from));
         }
         line.push(self.program.clone().into());
         line.extend(self.args.iter().cloned());
@@ -118,43 +125,34 @@ impl fmt::Debug for Launch {
     }
 }
 
-/// How a program that refuses uid 0 is started.
+/// How a program is started that refuses uid 0 and that starts programs of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disguise {
-    /// We are not root: as we are.
+    /// As we are: not root, and namespaces are forbidden. What it starts ends only when it notices.
     None,
-    /// As uid 1000 of a user namespace, with root's rights on the files outside of it.
+    /// As uid 1000 of a user namespace, with our rights on the files outside of it, and in a pid namespace, so that
+    /// the kernel ends all that it started together with it.
     Namespace,
-    /// Really as the user nobody, where namespaces are forbidden (some containers): its files must be nobody's, and
-    /// all folders above them open to it.
+    /// Really as the user nobody: we are root, and namespaces are forbidden, as in some containers. Its files must
+    /// be nobody's, and all folders above them open to it. What it starts ends only when it notices.
     Nobody,
 }
 
 /// The id of the user and the group "nobody".
 pub const NOBODY: u32 = 65_534;
 
-const NAMESPACE: [&str; 4] = ["--user", "--map-user=1000", "--map-group=1000", "--"];
+const AS_NOBODY: [&str; 4] = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+const IN_NAMESPACE: [&str; 7] =
+    ["--user", "--map-user=1000", "--map-group=1000", "--pid", "--fork", "--kill-child=SIGKILL", "--"];
 
 impl Disguise {
     /// What works here.
     pub fn here() -> anyhow::Result<Self> {
-        if !is_root() {
-            return Ok(Self::None);
-        }
-        let trial = Command::new(required_program("unshare")?).args(NAMESPACE).arg("true").output()?;
-        Ok(if trial.status.success() { Self::Namespace } else { Self::Nobody })
-    }
-
-    fn prefix(self) -> anyhow::Result<Vec<OsString>> {
-        let (program, args) = match self {
-            Self::None => return Ok(Vec::new()),
-            Self::Namespace => ("unshare", NAMESPACE.map(str::to_owned).to_vec()),
-            Self::Nobody => {
-                let ids = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}")];
-                ("setpriv", [&ids[..], &["--clear-groups".to_owned(), "--".to_owned()]].concat())
-            }
-        };
-        let program = required_program(program)?.into_os_string();
-        Ok(std::iter::once(program).chain(args.into_iter().map(OsString::from)).collect())
+        let trial = Command::new(required_program("unshare")?).args(IN_NAMESPACE).arg("true").output()?;
+        Ok(match (trial.status.success(), is_root()) {
+            (true, _) => Self::Namespace,
+            (false, true) => Self::Nobody,
+            (false, false) => Self::None,
+        })
     }
 }
