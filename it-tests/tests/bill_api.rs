@@ -252,7 +252,14 @@ async fn an_app_above_its_rate_is_429_and_another_app_is_not() -> Result<()> {
         }
     })
     .await?;
-    assert!(world.daemon.metric("flow_denied_total")?.unwrap_or_default() >= 1.0);
+    let metrics = world.daemon.metrics()?;
+    assert!(metrics.contains("flow_denied_total{class=\"read\"} "), "{metrics}");
+    assert!(
+        metrics.contains(
+            "http_request_duration_seconds_count{method=\"GET\",route=\"bills.list\",status=\"429\"}"
+        )
+    );
+    assert!(!metrics.contains(&busy.app_id) && !metrics.contains(&calm.app_id), "no caller is a label");
     Ok(())
 }
 
@@ -411,8 +418,9 @@ async fn without_wallet_api_grants_run_out_and_then_it_is_a_retryable_503() -> R
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_redis_bills_are_still_answered_and_a_replay_still_refused() -> Result<()> {
-    let mut own = Stack::start(fresh("bill-api-redis").only(&[Part::MariaDb, Part::Redis]))?;
-    let world = World::new(&own, |_| Ok(())).await?;
+    let mut own = Stack::start(fresh("bill-api-redis").only(&[Part::Redis]))?;
+    let redis = own.redis()?.url(0);
+    let world = World::new(stack()?, |file| file.set_text("redis", "url", &redis)).await?;
     let app = world.desk.merchant(91, &[91], "UTC", LONG);
     let target = "/v1/bills";
     let before = Authorization::fresh().header(&app, "GET", target);
@@ -447,8 +455,9 @@ async fn without_redis_bills_are_still_answered_and_a_replay_still_refused() -> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_redis_is_no_outage_and_a_revoked_key_is_still_refused() -> Result<()> {
-    let own = Stack::start(fresh("bill-api-frozen").only(&[Part::MariaDb, Part::Redis]))?;
-    let world = World::new(&own, |_| Ok(())).await?;
+    let own = Stack::start(fresh("bill-api-frozen").only(&[Part::Redis]))?;
+    let redis = own.redis()?.url(0);
+    let world = World::new(stack()?, |file| file.set_text("redis", "url", &redis)).await?;
     let app = world.desk.merchant(93, &[93], "UTC", LONG);
     world.ok(&app, "/v1/bills").await?;
     own.redis()?.pause()?;

@@ -166,7 +166,7 @@ impl Grants {
     }
 
     async fn replace_mark(&self, name: &str, mark: &str, grant: &AppGrant) {
-        let left = u64::try_from(grant.valid_until_ms - now_ms()).unwrap_or(0);
+        let left = u64::try_from(grant.valid_until_ms.saturating_sub(now_ms())).unwrap_or(0);
         let life = left.min(millis(GRANT_LIFE));
         let Ok(text) = serde_json::to_string(grant) else { return };
         if life == 0 {

@@ -1,5 +1,7 @@
 //! Logs: one line per event on stderr. `RUST_LOG` sets the level (default `info`), `LOG_FORMAT=json` the form.
 
+use std::io::{self, Write};
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look. Read from `LOG_FORMAT`.
@@ -22,8 +24,10 @@ impl Format {
 /// Installs the log writer and a panic hook that keeps a panic on one line. A second call changes nothing.
 pub fn init(service: &'static str) {
     let filter = EnvFilter::builder().try_from_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| OneLine(std::io::stderr()))
+        .with_ansi(false);
     // an error only says that a subscriber is already there, as in tests
     let installed = match Format::from_env() {
         Format::Json => {
@@ -37,5 +41,45 @@ pub fn init(service: &'static str) {
             let message = panic.payload_as_str().unwrap_or("no message").replace('\n', " ");
             tracing::error!(service, place, message, "panicked: this is a bug");
         }));
+    }
+}
+
+/// Keeps an event on one line: the subscriber hands over a whole event at a time, and line breaks inside it (an error
+/// text of some library, or what a caller sent) become `\\n`.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let (text, end) = match event.split_last() {
+            Some((b'\n', text)) => (text, &b"\n"[..]),
+            _ => (event, &b""[..]),
+        };
+        if text.contains(&b'\n') {
+            let line = text.split(|byte| *byte == b'\n').collect::<Vec<_>>().join(&b"\\n"[..]);
+            self.0.write_all(&[&line, end].concat())?;
+        } else {
+            self.0.write_all(event)?;
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_stays_on_one_line() {
+        for (event, line) in
+            [("a\n", "a\n"), ("a\nb\n", "a\\nb\n"), ("a\n\nb", "a\\n\\nb"), ("\n", "\n"), ("", "")]
+        {
+            let mut written = OneLine(Vec::new());
+            written.write_all(event.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(written.0).unwrap(), line, "{event:?}");
+        }
     }
 }
