@@ -2,6 +2,7 @@
 
 use crate::provision::provision;
 use crate::supervise::{exit_code, foreground};
+use anyhow::ensure;
 use clap::Args;
 use it_tests::harness::paths::{repo_root, run_dir};
 use it_tests::harness::record::sweep_ended_runs;
@@ -70,8 +71,9 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let root = repo_root();
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let dir = args.run_dir.clone().unwrap_or_else(|| run_dir().join(format!("demo-{}", std::process::id())));
-    let mut line: Vec<OsString> =
-        vec![target.join("release/demo").into(), "--run-dir".into(), std::path::absolute(dir)?.into()];
+    let demo = target.join("release/demo");
+    ensure!(demo.is_file(), "the build made no {}; is it-tests/src/bin/demo.rs there?", demo.display());
+    let mut line: Vec<OsString> = vec![demo.into(), "--run-dir".into(), std::path::absolute(dir)?.into()];
     if args.keep {
         line.push("--keep".into());
     }
