@@ -45,7 +45,7 @@ pub fn init(service: &'static str) {
 }
 
 /// Keeps an event on one line: the subscriber hands over a whole event at a time, and line breaks inside it (an error
-/// text of some library, or what a caller sent) become `\\n`.
+/// text of some library, or what a caller sent) become `\n`.
 struct OneLine<W>(W);
 
 impl<W: Write> Write for OneLine<W> {

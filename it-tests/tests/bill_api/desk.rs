@@ -25,6 +25,8 @@ pub(super) struct Desk {
 struct State {
     grants: Mutex<HashMap<String, Grant>>,
     calls: AtomicU64,
+    /// While held, an answer that is already decided waits here.
+    held: tokio::sync::RwLock<()>,
 }
 
 impl State {
@@ -85,7 +87,12 @@ impl Desk {
         self.state.grants().remove(&app.key_id);
     }
 
-    /// Calls answered so far.
+    /// Lets answers be decided but not sent, until the returned guard is dropped.
+    pub(super) async fn hold_answers(&self) -> impl Drop + '_ {
+        self.state.held.write().await
+    }
+
+    /// Calls taken so far, answered or not.
     pub(super) fn calls(&self) -> u64 {
         self.state.calls.load(Ordering::SeqCst)
     }
@@ -93,12 +100,10 @@ impl Desk {
 
 impl MerchantAccess for Handler {
     async fn authenticate(&self, call: Call<'_>) -> Result<Grant, Refusal> {
+        let decided = self.0.grants().get(call.key_id).filter(|grant| grant.app_id == call.app_id).cloned();
         self.0.calls.fetch_add(1, Ordering::SeqCst);
-        let grants = self.0.grants();
-        grants
-            .get(call.key_id)
-            .filter(|grant| grant.app_id == call.app_id)
-            .cloned()
+        let _sent = self.0.held.read().await;
+        decided
             .ok_or_else(|| Refusal::Denied { reason: Denial::UnknownKey, message: "no such key".to_owned() })
     }
 }
