@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use futures::future::try_join_all;
 use it_tests::harness::{Not, Part, Service, Stack, wait_until_async};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -10,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::app::{Stamp, unique_text};
 use super::books::must_balance;
-use super::world::World;
+use super::world::{World, stack};
 use crate::shared::fresh;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,5 +79,21 @@ async fn clients_that_hang_up_leave_no_lock_and_no_sick_connection_behind() -> R
         })
         .await?;
     }
+    must_balance(&world.ledger).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_connections_serve_many_payments_at_once() -> Result<()> {
+    let world = World::with_connections(stack()?, 2).await?;
+    let payers = try_join_all((0..20).map(|_| world.merchant_holding(100))).await?;
+    let payees = try_join_all((0..20).map(|_| world.merchant("CNY"))).await?;
+    let started = Instant::now();
+    let keys: Vec<_> = (0..20).map(|_| unique_text("k")).collect();
+    let payments = payers.iter().zip(&payees).zip(&keys);
+    let answers = try_join_all(payments.map(|((payer, payee), key)| world.pay(payer, payee, 1, key))).await?;
+    println!("20 payments over 2 connections took {:?}", started.elapsed());
+    // a payment that took a second connection inside its transaction would wait for one until it timed out
+    ensure!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
+    ensure!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     must_balance(&world.ledger).await
 }

@@ -68,13 +68,19 @@ impl World {
     }
 
     pub(super) async fn on(stack: &Stack) -> Result<World> {
+        World::with_connections(stack, 32).await
+    }
+
+    /// With a wallet-api that has so many connections to the database.
+    pub(super) async fn with_connections(stack: &Stack, connections: u32) -> Result<World> {
         let deployment = Deployment::edited(stack, &unique("wallet"), |file| {
             for class in ["flow.read", "flow.write"] {
                 file.set(class, "per_second", "100000")?;
                 file.set(class, "burst", "100000")?;
             }
             Ok(())
-        })?;
+        })?
+        .env("WALLET_DB_CONNECTIONS", &connections.to_string());
         deployment.run_ok("wallet-api", &["migrate"])?;
         let daemon = deployment.daemon("wallet-api", &["run"])?;
         let ledger = MySqlPool::connect(&stack.mariadb()?.url("admin", "accounting")?).await?;

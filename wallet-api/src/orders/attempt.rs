@@ -1,7 +1,7 @@
 //! One attempt at a command: one database transaction, from the claim of the key to the commit of the answer.
 
 use change_event::Timestamp;
-use money::{AccountId, Currency, MerchantId};
+use money::Currency;
 use sqlx::{MySql, MySqlConnection, Transaction};
 
 use super::{
@@ -67,6 +67,11 @@ impl Orders {
     /// One transaction. Undone whole on every error: sqlx rolls back what is dropped without a commit.
     pub(super) async fn attempt(&self, submission: &Submission) -> Result<Answer, AttemptError> {
         let Submission { merchant, key, digest, command } = submission;
+        // looked up before the transaction holds a connection: a second one taken inside it could starve the pool
+        let payee = match command {
+            Command::Pay(payment) => self.directory.merchant(payment.payee).await?,
+            Command::Collect(_) | Command::Refund(_) => None,
+        };
         let mut tx = self.pool.begin().await?;
         match idempotency::claim(&mut tx, merchant.id, key, *digest, clock::now()).await? {
             Claim::New => {}
@@ -79,7 +84,7 @@ impl Orders {
                 return Err(AttemptError::InFlight);
             }
         }
-        let outcome = match self.carry_out(&mut tx, merchant, command).await {
+        let outcome = match self.carry_out(&mut tx, merchant, command, payee.as_deref()).await {
             Ok(outcome) => outcome,
             Err(Stop::Refused(refusal)) => Outcome::Refused(refusal),
             Err(Stop::Failed(error)) => {
@@ -107,6 +112,7 @@ impl Orders {
         tx: &mut Transaction<'static, MySql>,
         caller: &Merchant,
         command: &Command,
+        payee: Option<&Merchant>,
     ) -> Result<Outcome, Stop> {
         match command {
             Command::Collect(collection) => {
@@ -114,7 +120,7 @@ impl Orders {
                 self.execute(tx, plan).await
             }
             Command::Pay(payment) => {
-                let plan = self.plan_payment(caller, payment).await?;
+                let plan = plan_payment(caller, payment, payee)?;
                 self.execute(tx, plan).await
             }
             Command::Refund(request) => self.refund(tx, caller, request).await,
@@ -131,15 +137,6 @@ impl Orders {
         };
         let (institution, fee) = (beside(AccountKind::Institution)?, beside(AccountKind::Fee)?);
         Ok(plan::collect(collection, payee, caller.id, institution, fee)?)
-    }
-
-    async fn plan_payment(&self, caller: &Merchant, payment: &Payment) -> Result<Plan, Stop> {
-        let currency = payment.currency;
-        let payer = available(caller, currency).ok_or(Refusal::NoAccount(currency))?;
-        let payee = self.directory.merchant(payment.payee).await?;
-        let payee = payee.filter(|payee| payee.is_active()).ok_or(Refusal::PayeeNotFound)?;
-        let payee = available(&payee, currency).ok_or(Refusal::PayeeCurrency(currency))?;
-        Ok(plan::pay(payment, payer, payee, caller.id)?)
     }
 
     async fn refund(
@@ -180,8 +177,15 @@ impl Orders {
     }
 }
 
+fn plan_payment(caller: &Merchant, payment: &Payment, payee: Option<&Merchant>) -> Result<Plan, Stop> {
+    let currency = payment.currency;
+    let payer = available(caller, currency).ok_or(Refusal::NoAccount(currency))?;
+    let payee = payee.filter(|payee| payee.is_active()).ok_or(Refusal::PayeeNotFound)?;
+    let payee = available(payee, currency).ok_or(Refusal::PayeeCurrency(currency))?;
+    Ok(plan::pay(payment, payer, payee, caller.id)?)
+}
+
 fn available(merchant: &Merchant, currency: Currency) -> Option<Party> {
-    let account_id: AccountId = merchant.account(AccountKind::Available, currency)?;
-    let merchant_id: MerchantId = merchant.id;
-    Some(Party { merchant_id: Some(merchant_id), account_id, name: merchant.name.clone() })
+    let account_id = merchant.account(AccountKind::Available, currency)?;
+    Some(Party { merchant_id: Some(merchant.id), account_id, name: merchant.name.clone() })
 }
