@@ -7,3 +7,4 @@ mod real_parts;
 mod shared;
 mod sync_worker;
 mod wallet_api;
+mod whole_path;

@@ -1,5 +1,6 @@
 //! One token bucket, on `leaky-bucket`, which counts refills in whole intervals of at least a millisecond.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leaky_bucket::RateLimiter;
@@ -25,7 +26,9 @@ impl Rate {
 #[derive(Debug)]
 pub(super) struct Bucket {
     rate: Rate,
-    limiter: RateLimiter,
+    // one caller at a time: a failing `try_acquire` of leaky-bucket 1.1.2 that races with another can overwrite its state for good,
+    // and the bucket then never grants again
+    limiter: Mutex<RateLimiter>,
 }
 
 impl Bucket {
@@ -40,19 +43,24 @@ impl Bucket {
             .interval(interval)
             .fair(false)
             .build();
-        Bucket { rate, limiter }
+        Bucket { rate, limiter: Mutex::new(limiter) }
     }
 
     /// Takes a token if there is one.
     pub(super) fn take(&self) -> bool {
-        self.limiter.try_acquire(1)
+        self.limiter().try_acquire(1)
     }
 
     /// Tokens left now.
     pub(super) fn remaining(&self) -> u32 {
         // more than the bucket ever holds: never granted, but it makes the limiter count the refill that is due
-        let _ = self.limiter.try_acquire(self.rate.burst as usize + 1);
-        u32::try_from(self.limiter.balance()).unwrap_or(u32::MAX)
+        let limiter = self.limiter();
+        let _ = limiter.try_acquire(self.rate.burst as usize + 1);
+        u32::try_from(limiter.balance()).unwrap_or(u32::MAX)
+    }
+
+    fn limiter(&self) -> MutexGuard<'_, RateLimiter> {
+        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The longest wait until the next token.
@@ -85,6 +93,24 @@ mod tests {
                 u128::from(per_second) * interval.as_millis(),
                 "{per_second}"
             );
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_bucket_that_many_ask_at_once_still_grants_afterwards() {
+        for _ in 0..200 {
+            let bucket = std::sync::Arc::new(Bucket::new(Rate { per_second: 1_000_000, burst: 1_000_000 }));
+            let askers = (0..4).map(|_| {
+                let bucket = bucket.clone();
+                tokio::task::spawn_blocking(move || {
+                    let _runtime = tokio::runtime::Handle::current().enter();
+                    (0..200).filter(|_| bucket.take() && bucket.remaining() > 0).count()
+                })
+            });
+            for asked in askers.collect::<Vec<_>>() {
+                assert_eq!(asked.await.unwrap(), 200);
+            }
+            assert!(bucket.take());
         }
     }
 

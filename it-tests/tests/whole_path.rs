@@ -1,0 +1,192 @@
+//! 2,000 payments through the whole system while parts of it are killed: books, store and index agree in the end, and both stages
+//! keep their order.
+
+use crate::shared::{fresh, stack, unique};
+use anyhow::{Context, Result, ensure};
+use change_event::{Version, envelope::Change, stage2::BillRecord};
+use it_tests::{
+    harness::{Daemon, Deployment, Not, Part, Service, Stack, wait_until, wait_until_async},
+    topic::read_all,
+    workload::{Payments, Platform},
+};
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+const PAYMENTS: usize = 2_000;
+const SOON: Duration = Duration::from_secs(90);
+
+/// Everything but bill-api, on a MariaDB, Redis and Kafka of its own; the index is one of its own in the shared Elasticsearch.
+struct Path {
+    stack: Stack,
+    deployment: Deployment,
+    wallet_api: Daemon,
+    databus: Daemon,
+    sync_worker: Daemon,
+}
+
+impl Path {
+    fn start(name: &str) -> Result<Self> {
+        let spec =
+            fresh(name).only(&[Part::MariaDb, Part::Redis, Part::Kafka]).borrow_elasticsearch(stack()?);
+        let stack = Stack::start(spec)?;
+        let deployment =
+            Deployment::edited(&stack, "services", |file| file.set_text("index", "alias", &unique("bills")))?;
+        deployment.migrate()?;
+        Ok(Self {
+            wallet_api: deployment.wallet_api()?,
+            databus: deployment.databus()?,
+            sync_worker: deployment.sync_worker()?,
+            stack,
+            deployment,
+        })
+    }
+
+    /// Makes the payments; `fault` is called with how many are done, again and again, while they run.
+    async fn pay_while(&mut self, mut fault: impl FnMut(&mut Self, usize) -> Result<()>) -> Result<()> {
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?;
+        let url = self.deployment.wallet_url();
+        let apps =
+            Platform::new(http.clone(), &url, &self.stack.secrets().wallet_admin_token).onboard(20).await?;
+        let (done, count) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let counted = done.clone();
+        let payments = Payments { count: PAYMENTS, per_second: 200 };
+        let paying = tokio::spawn(async move {
+            payments
+                .run(&http, &url, &apps, move |_| {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                })
+                .await
+        });
+        while !paying.is_finished() {
+            let now = done.load(Ordering::Relaxed);
+            if count.swap(now, Ordering::Relaxed) != now {
+                // killing and restarting blocks; payments go on meanwhile on the other threads
+                tokio::task::block_in_place(|| fault(self, now))?;
+            }
+            tokio::task::yield_now().await;
+        }
+        ensure!(paying.await?? == PAYMENTS, "not every payment was made");
+        Ok(())
+    }
+
+    /// Waits until `replay diff` finds no difference; what it counted.
+    async fn agreed(&mut self) -> Result<Value> {
+        let report = wait_until_async("books, store and index to agree", SOON, async || {
+            let output = self
+                .deployment
+                .run("replay", &["diff", "--output", "json", "--limit", "5"])
+                .map_err(Not::Ever)?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            match output.status.code() {
+                Some(0) => Ok(text),
+                Some(2) => Err(Not::Yet(text)),
+                code => Err(Not::Ever(anyhow::anyhow!(
+                    "replay diff ended with {code:?}: {}",
+                    String::from_utf8_lossy(&output.stderr)
+                ))),
+            }
+        })
+        .await?;
+        Ok(serde_json::from_str(&report)?)
+    }
+
+    /// What must hold whatever was killed.
+    async fn prove(mut self) -> Result<()> {
+        let report = self.agreed().await?;
+        let count = |field: &str| report[field].as_u64().with_context(|| format!("no {field} in {report}"));
+        // each payment makes a bill for one side at least, and movements beside them
+        ensure!(count("expected")? > 2 * PAYMENTS as u64, "{report}");
+        assert_eq!(
+            (count("store")?, count("index")?, count("differences")?),
+            (count("expected")?, count("expected")?, 0)
+        );
+        let brokers = self.stack.kafka_brokers()?;
+
+        let mut last = Version::START;
+        for record in read_all(&brokers, "changes.accounting")? {
+            let Some(value) = record.value else { continue };
+            let seq = Change::parse(&value)?.source.seq;
+            ensure!(seq.follows(last), "stage 1 offset {}: seq {seq} after {last} (G2)", record.offset);
+            last = seq;
+        }
+        let mut by_account: HashMap<u64, (i32, Version)> = HashMap::new();
+        for record in read_all(&brokers, "bills")? {
+            let Some(value) = record.value else { continue };
+            let bill: BillRecord = serde_json::from_slice(&value)?;
+            let before = by_account.insert(bill.bill.account_id, (record.partition, bill.version));
+            if let Some((partition, version)) = before {
+                ensure!(partition == record.partition, "account {} is in two partitions (G3)", record.key);
+                // one change can make several bills of an account, never an older one
+                ensure!(
+                    bill.version >= version,
+                    "account {}: {} after {version} (G3)",
+                    record.key,
+                    bill.version
+                );
+            }
+        }
+        ensure!(by_account.len() == 20, "{} accounts on stage 2", by_account.len());
+        self.sync_worker.stop()?;
+        self.databus.stop()?;
+        self.wallet_api.stop()?;
+        Ok(())
+    }
+}
+
+/// Calls `act` once for each of these counts, as soon as so many payments are done.
+fn at(
+    counts: &[usize],
+    mut act: impl FnMut(&mut Path) -> Result<()>,
+) -> impl FnMut(&mut Path, usize) -> Result<()> {
+    let mut left = counts.to_vec();
+    move |path, done| {
+        if left.first().is_some_and(|next| done >= *next) {
+            left.remove(0);
+            act(path)?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_nine_of_databus_during_2000_payments_leaves_no_difference_g1_g2_g3_g4() -> Result<()> {
+    let mut path = Path::start("whole-databus")?;
+    path.pay_while(at(&[400, 900, 1_500], |path| {
+        path.databus.kill_9()?;
+        path.databus.start_again()
+    }))
+    .await?;
+    path.prove().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_nine_of_sync_worker_during_2000_payments_leaves_no_difference_g3_g4_g5_g6() -> Result<()> {
+    let mut path = Path::start("whole-sync-worker")?;
+    path.pay_while(at(&[400, 900, 1_500], |path| {
+        path.sync_worker.kill_9()?;
+        path.sync_worker.start_again()
+    }))
+    .await?;
+    path.prove().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_killed_and_restarted_during_2000_payments_leaves_no_difference_g3_g4_g6() -> Result<()> {
+    let mut path = Path::start("whole-broker")?;
+    path.pay_while(at(&[700], |path| {
+        path.stack.kafka_mut()?.kill_9()?;
+        path.stack.kafka_mut()?.start_again()
+    }))
+    .await?;
+    for (name, daemon) in [("databus", &mut path.databus), ("sync-worker", &mut path.sync_worker)] {
+        wait_until(&format!("{name} to be ready again"), SOON, || daemon.probe()())?;
+    }
+    path.prove().await
+}
