@@ -13,7 +13,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseProducer, BaseRecord, Producer},
+    producer::{BaseProducer, BaseRecord, Producer, PurgeConfig},
 };
 use std::time::{Duration, Instant};
 
@@ -292,12 +292,15 @@ impl Publisher {
         if self.open.is_none() {
             return Ok(());
         }
-        let aborted = self.producer.abort_transaction(COMMIT_TIMEOUT).map_err(|cause| {
-            match self.classify("abort_transaction", cause) {
+        // abort waits for every delivery report, and nobody else fetches them: without this it waits in vain
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        let reported = self.producer.flush(COMMIT_TIMEOUT);
+        let aborted = reported.and_then(|()| self.producer.abort_transaction(COMMIT_TIMEOUT)).map_err(
+            |cause| match self.classify("abort_transaction", cause) {
                 fenced @ PublishError::Fenced { .. } => fenced,
                 other => PublishError::Unknown(other.to_string()),
-            }
-        });
+            },
+        );
         self.open = None;
         aborted
     }
