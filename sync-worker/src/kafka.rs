@@ -1,6 +1,9 @@
 //! What both roles share of Kafka: client settings, the topics, and where a group starts.
 
-use std::time::Duration;
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use pipeline_config::{Config, Kafka, Place};
 use rdkafka::{
@@ -89,6 +92,20 @@ pub enum TopicError {
 /// matters comes back as an error.
 pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     tracing::debug!(?level, facility, message, "librdkafka");
+}
+
+/// Says that consuming fails: at once, then every 30 s, for librdkafka tries several times a second.
+#[derive(Default)]
+pub(crate) struct Away(Mutex<Option<Instant>>);
+
+impl Away {
+    pub(crate) fn say(&self, group: &str, error: &KafkaError) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|at| at.elapsed() >= Duration::from_secs(30)) {
+            tracing::warn!(group, %error, "consuming fails, trying again");
+            *said = Some(Instant::now());
+        }
+    }
 }
 
 /// The context of clients that only ask and produce: their errors come back from the calls.

@@ -12,7 +12,7 @@ use rdkafka::{
     config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
-    producer::{BaseProducer, BaseRecord, Producer},
+    producer::{BaseRecord, Producer, ThreadedProducer},
     types::{RDKafkaErrorCode, RDKafkaRespErr},
 };
 use service_kit::Shutdown;
@@ -59,6 +59,7 @@ pub fn run(settings: &Settings, shutdown: &Shutdown) -> Result<(), RouterError> 
         kafka: settings.kafka.clone(),
         active: Arc::clone(&active),
         metrics: settings.metrics.clone(),
+        away: kafka::Away::default(),
     };
     let broken = |error: KafkaError| RouterError::Kafka { topic: topic.clone(), cause: error.to_string() };
     let client = kafka::consumer(&settings.kafka, &group);
@@ -82,7 +83,8 @@ enum Active {
 
 /// The active router's hold on the source.
 struct Stage {
-    producer: BaseProducer<kafka::Quiet>,
+    /// With a thread of its own for delivery reports: commit and abort wait for the last of them.
+    producer: ThreadedProducer<kafka::Quiet>,
     /// Where the input stands, with everything of the open transaction.
     read: Position,
     /// Input records in the open transaction; `None` when none is open.
@@ -262,7 +264,7 @@ impl Router<'_> {
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Err(self.broken(error)),
             // a broker that is away comes back; librdkafka goes on by itself
             _ => {
-                tracing::warn!(topic = self.topic, %error, "consuming failed, going on");
+                self.consumer.context().away.say(&self.group, error);
                 Ok(())
             }
         }
@@ -302,6 +304,7 @@ struct Context {
     kafka: Kafka,
     active: Arc<Mutex<Active>>,
     metrics: Metrics,
+    away: kafka::Away,
 }
 
 impl ClientContext for Context {
@@ -316,7 +319,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(group = self.group, %error, reason, "kafka client");
+        tracing::debug!(group = self.group, %error, reason, "kafka client");
     }
 }
 
@@ -364,7 +367,7 @@ impl Context {
         consumer: &BaseConsumer<Self>,
         partitions: &TopicPartitionList,
     ) -> Result<Stage, TakeOverError> {
-        let producer: BaseProducer<kafka::Quiet> =
+        let producer: ThreadedProducer<kafka::Quiet> =
             self.producer_settings().create_with_context(kafka::Quiet)?;
         producer.init_transactions(Duration::from_secs(20))?;
         let start = match kafka::starts(consumer, &self.group, partitions) {

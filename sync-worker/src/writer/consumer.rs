@@ -70,7 +70,13 @@ pub fn run<S: Sink>(
     let mut client = kafka::consumer(&settings.kafka, &group_id);
     client.set("partition.assignment.strategy", "cooperative-sticky");
     let state = Arc::new(Mutex::new(State::default()));
-    let context = Context { group, group_id, state: Arc::clone(&state), metrics: settings.metrics.clone() };
+    let context = Context {
+        group,
+        group_id,
+        state: Arc::clone(&state),
+        metrics: settings.metrics.clone(),
+        away: kafka::Away::default(),
+    };
     let consumer: BaseConsumer<Context> =
         BaseConsumer::from_config_and_context(&client, context).map_err(broken)?;
     consumer.subscribe(&[&settings.kafka.bills_topic]).map_err(broken)?;
@@ -231,7 +237,7 @@ impl<S: Sink> Writer<'_, S> {
             _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Err(self.broken(error)),
             // a broker that is away comes back; librdkafka goes on by itself
             _ => {
-                tracing::warn!(group = self.sink.group(), %error, "consuming failed, going on");
+                self.consumer.context().away.say(self.sink.group(), error);
                 Ok(())
             }
         }
@@ -285,6 +291,7 @@ struct Context {
     group_id: String,
     state: Arc<Mutex<State>>,
     metrics: Metrics,
+    away: kafka::Away,
 }
 
 impl ClientContext for Context {
@@ -299,7 +306,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(group = self.group, %error, reason, "kafka client");
+        tracing::debug!(group = self.group, %error, reason, "kafka client");
     }
 }
 
