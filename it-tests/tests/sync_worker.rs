@@ -235,6 +235,40 @@ fn an_index_that_is_down_does_not_delay_the_store_and_catches_up_g9() -> Result<
 }
 
 #[test]
+fn a_frozen_sync_worker_is_replaced_and_harms_nothing_when_it_wakes_g3_g4() -> Result<()> {
+    let world = World::new()?;
+    let first = world.deployment.sync_worker()?;
+    let feed = world.feed("databus")?;
+    let mut expected = Held::new();
+    let mut feed_round = |round: i64| -> Result<Held> {
+        let mut records = Vec::new();
+        for id in 1..=200_u64 {
+            let seq = (round - 1) * 200 + i64::try_from(id)?;
+            let row = |round: i64| world.order(id, 10 + id % 7, 20 + id % 7, &format!("round {round}"));
+            let before = (round > 1).then(|| row(round - 1));
+            records.push((id.to_string(), Some(world.change(seq, before.as_ref(), Some(&row(round))))));
+            for (side, account) in [("payer", 10 + id % 7), ("payee", 20 + id % 7)] {
+                let key = (account, format!("orders.{}.{side}.{id}", world.name));
+                expected.insert(key, (seq, false, format!("round {round}")));
+            }
+        }
+        feed.commit(&world.changes(), &records)?;
+        Ok(expected.clone())
+    };
+    world.wait_for(&feed_round(1)?)?;
+    let twin = world.deployment.twin(&format!("{}_twin", world.name))?;
+    let _second = twin.sync_worker()?;
+    feed_round(2)?;
+    first.pause()?;
+    world.wait_for(&feed_round(3)?)?;
+    first.resume()?;
+    world.wait_for(&feed_round(4)?)?;
+    let records = world.stage2()?.len();
+    ensure!(records == 1600, "{records} records in stage 2, not 1600");
+    Ok(())
+}
+
+#[test]
 fn replay_diff_finds_nothing_where_nothing_differs_and_everything_where_something_does() -> Result<()> {
     let world = World::new()?;
     let worker = world.deployment.sync_worker()?;
