@@ -154,7 +154,8 @@ pub(crate) fn consumer(kafka: &Kafka, group: &str) -> ClientConfig {
         .set("enable.auto.offset.store", "false")
         .set("session.timeout.ms", "6000")
         .set("heartbeat.interval.ms", "1000")
-        .set("fetch.wait.max.ms", "10")
+        // a fetch is answered as soon as something is committed; a short wait would only mean asking an idle broker all the time
+        .set("fetch.wait.max.ms", "500")
         .set("fetch.error.backoff.ms", "50")
         .set("fetch.message.max.bytes", "4194304")
         .set("queued.min.messages", "20000")

@@ -13,7 +13,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseProducer, BaseRecord, Producer, PurgeConfig},
+    producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a commit is tried before its outcome counts as unknown.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause between two looks at whether all records are acknowledged.
+const ACKNOWLEDGEMENT_LOOK: Duration = Duration::from_micros(200);
 /// The coordinator aborts a transaction that is open for longer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -199,7 +201,8 @@ impl Stage1 {
 
 /// The transactional producer of one source.
 pub(crate) struct Publisher {
-    producer: BaseProducer,
+    /// With a thread of its own for delivery reports: commit and abort wait for the last of them.
+    producer: ThreadedProducer<DefaultProducerContext>,
     source: String,
     topic: String,
     transactional_id: String,
@@ -226,7 +229,7 @@ impl Publisher {
     /// A producer for the source. It fences every older one with the same transactional id and ends what they left open.
     pub(crate) fn take_over(kafka: &Kafka, source: &str) -> Result<Self, PublishError> {
         let transactional_id = format!("databus.{source}");
-        let producer: BaseProducer = ClientConfig::new()
+        let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
             .set("bootstrap.servers", &kafka.brokers)
             .set("transactional.id", &transactional_id)
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
@@ -273,6 +276,10 @@ impl Publisher {
         let source = self.source.clone();
         self.send(checkpoint::TOPIC, source.as_bytes(), &json)?;
         let deadline = Instant::now() + COMMIT_TIMEOUT;
+        // the client's own wait for acknowledgements looks only every 100 ms; the producer's thread fetches them as they come
+        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            std::thread::sleep(ACKNOWLEDGEMENT_LOOK);
+        }
         loop {
             match self.producer.commit_transaction(COMMIT_TIMEOUT) {
                 Ok(()) => {
@@ -292,15 +299,12 @@ impl Publisher {
         if self.open.is_none() {
             return Ok(());
         }
-        // abort waits for every delivery report, and nobody else fetches them: without this it waits in vain
-        self.producer.purge(PurgeConfig::default().queue().inflight());
-        let reported = self.producer.flush(COMMIT_TIMEOUT);
-        let aborted = reported.and_then(|()| self.producer.abort_transaction(COMMIT_TIMEOUT)).map_err(
-            |cause| match self.classify("abort_transaction", cause) {
+        let aborted = self.producer.abort_transaction(COMMIT_TIMEOUT).map_err(|cause| {
+            match self.classify("abort_transaction", cause) {
                 fenced @ PublishError::Fenced { .. } => fenced,
                 other => PublishError::Unknown(other.to_string()),
-            },
-        );
+            }
+        });
         self.open = None;
         aborted
     }
@@ -323,7 +327,8 @@ impl Publisher {
                     if Instant::now() < deadline =>
                 {
                     record = back;
-                    self.producer.poll(Duration::from_millis(10));
+                    // the producer's thread makes room
+                    std::thread::sleep(ACKNOWLEDGEMENT_LOOK);
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
                     return Err(PublishError::Definite(format!(
@@ -385,10 +390,6 @@ impl ChangeSink for Publisher {
         sent?;
         if let Some(open) = &mut self.open {
             open.changes += 1;
-            if open.changes % 1_000 == 0 {
-                // delivery reports pile up until somebody looks
-                self.producer.poll(Duration::ZERO);
-            }
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ const VISIBLE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Runs the demo. Everything started here ends with this process, however it ends.
 pub(crate) fn run(options: &Options) -> anyhow::Result<Verdict> {
-    let spec = StackSpec::in_dir(&options.run_dir);
+    let spec = StackSpec::in_dir(std::path::absolute(&options.run_dir)?);
     let stack = step("start MariaDB, Redis, Kafka and Elasticsearch on free loopback ports", || {
         Stack::start(if options.keep { spec.keep() } else { spec })
     })?;

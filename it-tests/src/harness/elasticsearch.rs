@@ -41,7 +41,7 @@ impl Elasticsearch {
             .env("ES_TMPDIR", dir.join("tmp"))
             .env("ES_PATH_CONF", dir.join("config"))
             .env("ES_JAVA_HOME", java_home()?)
-            .env("ES_JAVA_OPTS", "-Xms512m -Xmx512m")
+            .env("ES_JAVA_OPTS", "-Xms512m -Xmx512m -XX:TieredStopAtLevel=1")
             .env("CLI_JAVA_OPTS", "-Xmx64m -XX:TieredStopAtLevel=1")
             .as_plain_user()
             .lifetime(lifetime);

@@ -44,7 +44,8 @@ impl Kafka {
         let java = java_home()?.join("bin/java");
         format_storage(&java, dir, &properties)?;
         let launch = Launch::new("kafka", java, dir)
-            .args(["-Xms384m", "-Xmx384m", "-XX:+UseG1GC", "-XX:-UsePerfData"])
+            // these brokers live for minutes: the second compiler would take the cores it is meant to save
+            .args(["-Xms384m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
             .arg(format!("-Dlog4j2.configurationFile={}", logging.display()))
             .args([OsString::from("-cp"), class_path()])
             .arg("kafka.Kafka")

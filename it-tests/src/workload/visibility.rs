@@ -15,8 +15,8 @@ use std::{
 use tokio::task::JoinHandle;
 
 /// Pause between two looks. Part of what is measured, so it is short.
-const STORE_LOOK: Duration = Duration::from_millis(2);
-const INDEX_LOOK: Duration = Duration::from_millis(10);
+const STORE_LOOK: Duration = Duration::from_millis(4);
+const INDEX_LOOK: Duration = Duration::from_millis(50);
 /// Bills asked for in one look.
 const BATCH: usize = 500;
 

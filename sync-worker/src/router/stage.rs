@@ -31,6 +31,8 @@ const IDLE: Duration = Duration::from_millis(100);
 const MAX_RECORDS: usize = 10_000;
 /// Under `max.poll.interval.ms` (5 min): how long a transaction is tried while the broker does not answer.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(120);
+/// Pause between two looks at whether all records are acknowledged.
+const ACKNOWLEDGEMENT_LOOK: Duration = Duration::from_micros(200);
 /// How long a take-over is tried while the broker does not answer.
 const START_DEADLINE: Duration = Duration::from_secs(60);
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -240,6 +242,11 @@ impl Router<'_> {
             .group_metadata()
             .ok_or(KafkaError::Subscription("no group metadata while routing".to_owned()))?;
         let deadline = Instant::now() + COMMIT_DEADLINE;
+        // the client's own wait for acknowledgements looks only every 100 ms, which would be the latency of every batch; the producer's
+        // thread fetches them as they come
+        while stage.producer.in_flight_count() > 0 && Instant::now() < deadline {
+            std::thread::sleep(ACKNOWLEDGEMENT_LOOK);
+        }
         retried(deadline, || stage.producer.send_offsets_to_transaction(&offsets, &group, ASK_TIMEOUT))?;
         retried(deadline, || stage.producer.commit_transaction(ASK_TIMEOUT))
     }
