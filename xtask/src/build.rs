@@ -27,7 +27,7 @@ pub(crate) struct DemoArgs {
     /// Where everything of this run goes [default: .run/demo-<pid>]
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
-    /// Keep the directory, with all logs, when the demo has ended well
+    /// Leave everything running at the end, until Ctrl-C, and keep the directory with all logs
     #[arg(long)]
     keep: bool,
     /// Passed to the demo itself; `-- --help` lists what it takes

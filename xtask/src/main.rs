@@ -22,7 +22,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Show the whole system at work: real parts, all daemons, live payments, crashes, and a proof at the end
+    /// Show the whole system at work: real parts, all daemons, 2,000 payments, and a proof at the end
     ///
     /// Builds in release mode, starts everything on free loopback ports in a directory of its own, and leaves
     /// nothing running behind, also after Ctrl-C.
