@@ -1,10 +1,11 @@
-//! A nonce is good once per app: `SET nonce:{app_id}:{nonce} 1 NX EX 600` in Redis.
+//! A nonce is good once per app: `SET nonce:{app_id}:{nonce} 1 NX EX 660` in Redis.
 //!
 //! Redis runs with `appendfsync always`, so a nonce stays used over its restart. What happens while Redis is away is
 //! the caller's choice: refuse (money moves), or remember in this process (reads).
 
 use std::time::Duration;
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use redis::RedisError;
 
@@ -12,8 +13,9 @@ use crate::problem::Problem;
 use crate::redis_link::{Outage, Redis};
 use crate::signature::SignatureError;
 
-/// How long a nonce stays used: twice the timestamp window, as a request may be stamped up to 300 s ahead.
-pub const NONCE_LIFE: Duration = Duration::from_secs(600);
+/// How long a nonce stays used: twice the timestamp window, as a request may be stamped up to 300 s ahead, and a minute
+/// more, as the window counts whole seconds and the clocks of two machines differ.
+pub const NONCE_LIFE: Duration = Duration::from_secs(660);
 const REMEMBERED_NONCES: u64 = 200_000;
 
 /// What to do with a signed request while Redis cannot say whether its nonce is new.
@@ -41,10 +43,8 @@ struct Local {
 
 impl Nonces {
     pub fn new(redis: Redis, on_outage: OnOutage) -> Nonces {
-        let local = (on_outage == OnOutage::RememberLocally).then(|| Local {
-            seen: Cache::builder().max_capacity(REMEMBERED_NONCES).time_to_live(NONCE_LIFE).build(),
-            outage: Outage::default(),
-        });
+        let local = (on_outage == OnOutage::RememberLocally)
+            .then(|| Local { seen: remembered(REMEMBERED_NONCES), outage: Outage::default() });
         Nonces { redis, local }
     }
 
@@ -70,6 +70,12 @@ impl Nonces {
     }
 }
 
+fn remembered(most: u64) -> Cache<String, ()> {
+    // not moka's own choice by frequency: nonces come once, so a full cache would take in no new one
+    let oldest_first = EvictionPolicy::lru();
+    Cache::builder().max_capacity(most).time_to_live(NONCE_LIFE).eviction_policy(oldest_first).build()
+}
+
 /// Why a nonce does not let a request through.
 #[derive(Debug, thiserror::Error)]
 pub enum NonceError {
@@ -92,5 +98,35 @@ impl From<NonceError> for Problem {
                 )
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::signature::check_timestamp;
+
+    #[test]
+    fn a_nonce_stays_used_for_as_long_as_its_timestamp_is_accepted() {
+        let used = UNIX_EPOCH + Duration::from_millis(1_000_000_001);
+        let latest = 1_000_000 + 300;
+        assert!(check_timestamp(latest, used).is_ok() && check_timestamp(latest + 1, used).is_err());
+        assert!(
+            check_timestamp(latest, used + NONCE_LIFE).is_err(),
+            "forgotten while its request is still good"
+        );
+    }
+
+    #[test]
+    fn the_nonces_remembered_are_the_last_ones() {
+        let seen = remembered(100);
+        for nonce in 0..1000 {
+            seen.insert(nonce.to_string(), ());
+            seen.run_pending_tasks();
+        }
+        let last = (900..1000).filter(|nonce| seen.contains_key(&nonce.to_string())).count();
+        assert_eq!(last, 100);
     }
 }

@@ -46,7 +46,7 @@ pub trait FlowKey {
 /// Decides who calls. The contract:
 ///
 /// - `Ok` only for a caller who proved it; the flow key must not depend on what the caller can choose freely.
-/// - A 401 problem is charged to the stranger; other problems (503, say) are charged to nobody.
+/// - A 401 or 403 problem is charged to the stranger; other problems (503, say) are charged to nobody.
 /// - Before anything dear for a caller not yet proven, call [`FlowControl::charge_stranger`].
 pub trait Authenticate: Send + Sync + 'static {
     type Caller: FlowKey + Send + 'static;
@@ -88,7 +88,7 @@ async fn admit<A: Authenticate>(
 ) -> Result<Admitted<A::Caller>, Problem> {
     let caller = match authenticator.authenticate(&request).await {
         Ok(caller) => caller,
-        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => {
+        Err(problem) if matches!(problem.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
             flow.charge_stranger(request.peer)?;
             return Err(problem);
         }
@@ -123,7 +123,10 @@ mod tests {
             let claimed =
                 request.headers.get("x-app").and_then(|value| value.to_str().ok()).unwrap_or_default();
             let proven = request.headers.get("x-proof").is_some_and(|proof| proof == "right");
-            if proven {
+            let suspended = request.headers.contains_key("x-suspended");
+            if proven && suspended {
+                Err(Problem::new(StatusCode::FORBIDDEN, "suspended", "may not act now"))
+            } else if proven {
                 Ok(App(claimed.to_owned()))
             } else {
                 Err(Problem::unauthorized("wrong", "wrong proof", "Test"))
@@ -151,5 +154,22 @@ mod tests {
         assert_eq!(call("right").await, (200, false), "the app's is not");
         assert_eq!(call("right").await, (200, false));
         assert_eq!(call("right").await, (429, true));
+    }
+
+    #[tokio::test]
+    async fn a_caller_who_may_not_act_is_charged_too() {
+        let rate = Rate { per_second: 1, burst: 2 };
+        let flow = FlowControl::new(rate, rate);
+        let routes = warp::path!("x")
+            .and(with_flow_control(&flow, Route::read("x"), &Arc::new(ByHeader)))
+            .map(|admitted: Admitted<App>| admitted.caller.0)
+            .recover(problem::recover);
+        let mut last = 0;
+        for _ in 0..51 {
+            let request =
+                warp::test::request().path("/x").header("x-proof", "right").header("x-suspended", "1");
+            last = request.reply(&routes).await.status().as_u16();
+        }
+        assert_eq!(last, 429, "requests without a limit");
     }
 }

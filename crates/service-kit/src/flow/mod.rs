@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use prometheus::{IntCounterVec, Opts, Registry};
 
@@ -82,8 +83,8 @@ impl FlowControl {
         Arc::new(FlowControl {
             read,
             write,
-            callers: buckets(slowest),
-            strangers: buckets(STRANGER.time_to_fill()),
+            callers: buckets(MOST_BUCKETS, slowest),
+            strangers: buckets(MOST_BUCKETS, STRANGER.time_to_fill()),
             all_strangers: Bucket::new(ALL_STRANGERS),
             denied: denied_counter(),
         })
@@ -133,10 +134,15 @@ impl FlowControl {
     }
 }
 
-fn buckets<K: std::hash::Hash + Eq + Send + Sync + 'static>(time_to_fill: Duration) -> Cache<K, Arc<Bucket>> {
+fn buckets<K: std::hash::Hash + Eq + Send + Sync + 'static>(
+    most: u64,
+    time_to_fill: Duration,
+) -> Cache<K, Arc<Bucket>> {
     // a bucket that comes back must not be fuller than it would have been: forget it only once it is full
     let idle = time_to_fill.max(Duration::from_secs(60)) * 2;
-    Cache::builder().max_capacity(MOST_BUCKETS).time_to_idle(idle).build()
+    // not moka's own choice by frequency, which turns a newcomer away: each of its requests would find a new, full bucket
+    let longest_idle_first = EvictionPolicy::lru();
+    Cache::builder().max_capacity(most).time_to_idle(idle).eviction_policy(longest_idle_first).build()
 }
 
 fn denied_counter() -> IntCounterVec {
@@ -232,6 +238,19 @@ mod tests {
         );
         assert!(flow.charge_stranger(Some("192.0.2.8".parse().unwrap())).is_ok());
         assert!(flow.charge(Class::Read, "a").1.is_ok());
+    }
+
+    #[test]
+    fn whoever_comes_when_all_buckets_are_taken_is_counted_too() {
+        let buckets = buckets::<u32>(100, Duration::ZERO);
+        let bucket = |caller| buckets.get_with(caller, || Arc::new(Bucket::new(STRANGER)));
+        for caller in (0..100).cycle().take(1000) {
+            bucket(caller);
+            buckets.run_pending_tasks();
+        }
+        let first = bucket(100);
+        buckets.run_pending_tasks();
+        assert!(Arc::ptr_eq(&first, &bucket(100)), "a new bucket, full again, for every request");
     }
 
     #[test]
