@@ -4,13 +4,13 @@ mod access;
 mod desk;
 mod lists;
 mod outages;
-mod signer;
 mod world;
 
 use std::time::Duration;
 
 use anyhow::Result;
 use it_tests::harness::{Not, wait_until_async};
+use it_tests::workload::App;
 use serde_json::Value;
 
 use crate::shared::stack;
@@ -20,7 +20,7 @@ async fn world() -> Result<World> {
     World::new(stack()?, |_| Ok(())).await
 }
 
-async fn refused_within(client: &BillClient, app: &signer::App, deadline: Duration) -> Result<()> {
+async fn refused_within(client: &BillClient, app: &App, deadline: Duration) -> Result<()> {
     wait_until_async("the key to be refused", deadline, async || match client.get(app, "/v1/bills").await {
         Ok(answer) if answer.status == 401 => Ok(()),
         Ok(answer) => Err(Not::Yet(answer.status.to_string())),

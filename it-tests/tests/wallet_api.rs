@@ -1,7 +1,6 @@
 //! wallet-api as a process against a real MariaDB and Redis: signed HTTP in, ledger rows out.
 
 mod access;
-mod app;
 mod books;
 mod contention;
 mod edge;

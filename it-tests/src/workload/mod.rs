@@ -5,7 +5,7 @@ mod payments;
 mod platform;
 mod visibility;
 
-pub use app::App;
+pub use app::{App, Stamp};
 pub use payments::{Paid, Payments};
 pub use platform::Platform;
 pub use visibility::{Latencies, Visibility};

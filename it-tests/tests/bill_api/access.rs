@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use it_tests::harness::{Deployment, Not, Part, Stack, wait_until_async};
+use it_tests::workload::{App, Stamp};
 use serde_json::{Value, json};
 
-use super::signer::{self, Authorization};
 use super::world::{BillClient, LONG, World};
 use super::{refused_within, world};
 use crate::shared::{fresh, stack};
@@ -18,7 +18,7 @@ async fn only_a_request_signed_right_is_answered_and_each_nonce_once() -> Result
     let world = world().await?;
     let app = world.desk.merchant(1, &[31], "UTC", LONG);
     let target = "/v1/bills?limit=5";
-    let good = Authorization::fresh().header(&app, "GET", target);
+    let good = app.authorization("GET", target, "");
     let check = async |authorization: Option<&str>, code: &str| {
         let answer = world.get_with(target, authorization).await?;
         ensure!(
@@ -33,21 +33,20 @@ async fn only_a_request_signed_right_is_answered_and_each_nonce_once() -> Result
     check(Some("Bearer x"), "signature_scheme_unsupported").await?;
     check(Some(&good.replace("timestamp=", "time=")), "signature_parameter_unknown").await?;
     check(Some(&good.replace(",nonce", ",key_id=\"a\",nonce")), "signature_parameter_duplicate").await?;
-    let other_secret = signer::App { secret: b"another".to_vec(), ..app.clone() };
-    check(Some(&Authorization::fresh().header(&other_secret, "GET", target)), "signature_mismatch").await?;
-    check(Some(&Authorization::fresh().header(&app, "POST", target)), "signature_mismatch").await?;
-    check(Some(&Authorization::fresh().header(&app, "GET", "/v1/bills?limit=6")), "signature_mismatch")
-        .await?;
-    let unknown = signer::App { key_id: "key_none".to_owned(), ..app.clone() };
-    check(Some(&Authorization::fresh().header(&unknown, "GET", target)), "signature_key_refused").await?;
-    let now: i64 = Authorization::fresh().timestamp.parse()?;
+    let other_secret = App { secret: b"another".to_vec(), ..app.clone() };
+    check(Some(&other_secret.authorization("GET", target, "")), "signature_mismatch").await?;
+    check(Some(&app.authorization("POST", target, "")), "signature_mismatch").await?;
+    check(Some(&app.authorization("GET", "/v1/bills?limit=6", "")), "signature_mismatch").await?;
+    let unknown = App { key_id: "key_none".to_owned(), ..app.clone() };
+    check(Some(&unknown.authorization("GET", target, "")), "signature_key_refused").await?;
+    let now: i64 = Stamp::fresh().timestamp.parse()?;
     for away in [-302, 302] {
-        let stale = Authorization { timestamp: (now + away).to_string(), ..Authorization::fresh() };
-        check(Some(&stale.header(&app, "GET", target)), "signature_timestamp_outside_window").await?;
+        let stale = Stamp { timestamp: (now + away).to_string(), ..Stamp::fresh() };
+        check(Some(&app.sign(&stale, "GET", target, "")), "signature_timestamp_outside_window").await?;
     }
     for spelling in ["", "now", "+1", "99999999999999999999"] {
-        let odd = Authorization { timestamp: spelling.to_owned(), ..Authorization::fresh() };
-        check(Some(&odd.header(&app, "GET", target)), "signature_parameter_invalid").await?;
+        let odd = Stamp { timestamp: spelling.to_owned(), ..Stamp::fresh() };
+        check(Some(&app.sign(&odd, "GET", target, "")), "signature_parameter_invalid").await?;
     }
     // the same bytes once, and never again
     let answer = world.get_with(target, Some(&good)).await?;
@@ -166,7 +165,10 @@ async fn an_app_of_the_real_wallet_api_reads_until_its_key_is_revoked() -> Resul
     let app: Value =
         serde_json::from_str(&staff(http.post(&apps).json(&json!({ "name": "till" })), 201).await?)?;
     let text = |name: &str| app[name].as_str().unwrap().to_owned();
-    let signer = signer::App {
+    let signer = App {
+        merchant_id: merchant["merchant_id"].as_str().unwrap().to_owned(),
+        name: "小店".to_owned(),
+        account_id: merchant["accounts"][0]["account_id"].as_str().unwrap().parse()?,
         app_id: text("app_id"),
         key_id: text("key_id"),
         secret: STANDARD.decode(text("secret"))?,
@@ -179,8 +181,7 @@ async fn an_app_of_the_real_wallet_api_reads_until_its_key_is_revoked() -> Resul
         (&summary["time_zone"], &summary["totals"][0]["currency"]),
         (&"Asia/Shanghai".into(), &"CNY".into())
     );
-    let account = merchant["accounts"][0]["account_id"].as_str().unwrap();
-    client.ok(&signer, &format!("/v1/bills?account_id={account}")).await?;
+    client.ok(&signer, &format!("/v1/bills?account_id={}", signer.account_id)).await?;
 
     let key = format!("{apps}/{}/keys/{}", signer.app_id, signer.key_id);
     staff(http.delete(&key), 204).await?;

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use it_tests::workload::App;
 use money::{AccountId, MerchantId};
 use secrecy::{SecretSlice, SecretString};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use wallet_rpc::{AccountRef, Call, Denial, Grant, MerchantAccess, Refusal};
 
-use super::signer::App;
 use crate::shared::unique;
 
 /// Merchants and their keys. Ends with the value.
@@ -49,6 +49,9 @@ impl Desk {
     /// A merchant with CNY accounts of those ids and one app; the grant is good for `life`.
     pub(super) fn merchant(&self, id: u64, accounts: &[u64], zone: &str, life: Duration) -> App {
         let app = App {
+            merchant_id: id.to_string(),
+            name: format!("merchant {id}"),
+            account_id: accounts.first().copied().unwrap_or_default(),
             // the shared Redis is everybody's
             app_id: unique("app"),
             key_id: unique("key"),

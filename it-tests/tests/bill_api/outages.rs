@@ -6,7 +6,6 @@ use anyhow::Result;
 use it_tests::harness::{Deployment, Not, Part, Service, Stack, wait_until_async};
 
 use super::desk;
-use super::signer::Authorization;
 use super::world::{LONG, World};
 use super::{refused_within, world};
 use crate::shared::{fresh, stack, unique};
@@ -40,10 +39,10 @@ async fn without_redis_bills_are_still_answered_and_a_replay_still_refused() -> 
     let world = World::new(stack()?, |file| file.set_text("redis", "url", &redis)).await?;
     let app = world.desk.merchant(91, &[91], "UTC", LONG);
     let target = "/v1/bills";
-    let before = Authorization::fresh().header(&app, "GET", target);
+    let before = app.authorization("GET", target, "");
     assert_eq!(world.get_with(target, Some(&before)).await?.status, 200);
     own.redis_mut()?.kill_9()?;
-    let during = Authorization::fresh().header(&app, "GET", target);
+    let during = app.authorization("GET", target, "");
     assert_eq!(world.get_with(target, Some(&during)).await?.status, 200);
     for replayed in [&before, &during] {
         let answer = world.get_with(target, Some(replayed)).await?;
@@ -71,7 +70,7 @@ async fn a_frozen_redis_is_no_outage_and_a_revoked_key_is_still_refused() -> Res
     let app = world.desk.merchant(93, &[93], "UTC", LONG);
     world.ok(&app, "/v1/bills").await?;
     own.redis()?.pause()?;
-    let replayed = Authorization::fresh().header(&app, "GET", "/v1/bills");
+    let replayed = app.authorization("GET", "/v1/bills", "");
     for status in [200, 401] {
         assert_eq!(world.get_with("/v1/bills", Some(&replayed)).await?.status, status);
     }

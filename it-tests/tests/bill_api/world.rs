@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use it_tests::harness::{Daemon, Deployment, PipelinesToml, Stack};
+use it_tests::workload::App;
 use serde_json::Value;
 use sqlx::mysql::MySqlPool;
 
 use super::desk::Desk;
-use super::signer::{App, Authorization};
 use crate::shared::unique;
 
 pub(super) const LONG: Duration = Duration::from_secs(3600);
@@ -123,7 +123,7 @@ impl BillClient {
 
     /// A signed GET.
     pub(super) async fn get(&self, app: &App, target: &str) -> Result<Answer> {
-        self.get_with(target, Some(&Authorization::fresh().header(app, "GET", target))).await
+        self.get_with(target, Some(&app.authorization("GET", target, ""))).await
     }
 
     /// A signed GET that must be answered with 200; gives the body.

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use it_tests::harness::{Not, wait_until_async};
+use it_tests::workload::App;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use wallet_rpc::{Client, ClientSettings, Denial};
 
-use super::app::{App, unique_text};
 use super::world::{World, stack};
+use crate::shared::unique;
 
 async fn rpc(world: &World, token: &str) -> Result<Client> {
     let address = format!("127.0.0.1:{}", world.deployment.ports().wallet_rpc);
@@ -31,10 +32,7 @@ async fn a_grant_says_what_an_app_may_do_and_only_to_a_service_with_the_token() 
     assert_eq!((grant.algorithm.as_str(), grant.time_zone.as_str()), ("HMAC-SHA256", "Asia/Shanghai"));
     assert_eq!(grant.scopes, ["bills:read", "funds:read", "funds:write"]);
     let account = grant.accounts.first().context("no account")?;
-    assert_eq!(
-        (account.account_id.to_string(), account.kind.as_str()),
-        (app.account_id.clone(), "available")
-    );
+    assert_eq!((account.account_id.0, account.kind.as_str()), (app.account_id, "available"));
     assert_eq!(account.currency.code(), "JPY");
 
     for (app_id, key_id) in [(&app.app_id, "key_0"), (&other.app_id, app.key_id.as_str())] {
@@ -59,7 +57,7 @@ async fn a_grant_says_what_an_app_may_do_and_only_to_a_service_with_the_token() 
         }
     })
     .await?;
-    let paid = world.pay(&world.merchant_holding(100).await?, &app, 1, &unique_text("k")).await?;
+    let paid = world.pay(&world.merchant_holding(100).await?, &app, 1, &unique("k")).await?;
     assert_eq!((paid.status, paid.code()), (422, "payee_not_found"), "a suspended merchant does not receive");
     Ok(())
 }
@@ -112,7 +110,7 @@ async fn an_app_does_only_what_its_scopes_say_and_sees_only_its_own_orders() -> 
     let world = World::new().await?;
     let reader = world.merchant_with("CNY", &json!({ "name": "books", "scopes": ["funds:read"] })).await?;
     assert_eq!(world.get(&reader, "/v1/accounts").await?.status, 200);
-    let refused = world.collect(&reader, 100, &unique_text("k")).await?;
+    let refused = world.collect(&reader, 100, &unique("k")).await?;
     assert_eq!((refused.status, refused.code()), (403, "scope_missing"));
     let biller = world.merchant_with("CNY", &json!({ "name": "bills", "scopes": ["bills:read"] })).await?;
     assert_eq!(world.get(&biller, "/v1/accounts").await?.code(), "scope_missing");
@@ -121,13 +119,13 @@ async fn an_app_does_only_what_its_scopes_say_and_sees_only_its_own_orders() -> 
     assert_eq!((answer.status, &answer.body["errors"][0]["code"]), (400, &"not_a_scope".into()));
 
     let (payer, payee) = (world.merchant_holding(1_000).await?, world.merchant("CNY").await?);
-    let paid = world.pay(&payer, &payee, 10, &unique_text("k")).await?;
+    let paid = world.pay(&payer, &payee, 10, &unique("k")).await?;
     let order = format!("/v1/orders/{}", paid.body["order_id"].as_str().unwrap_or_default());
     let (as_payer, as_payee) = (world.get(&payer, &order).await?, world.get(&payee, &order).await?);
     assert_eq!((as_payer.status, as_payee.status), (200, 200));
-    assert_eq!(as_payer.body["payer_account_id"], payer.account_id.as_str());
+    assert_eq!(as_payer.body["payer_account_id"], payer.account_id.to_string());
     assert!(as_payer.body["payee_account_id"].is_null(), "the other side's account stays theirs");
-    assert_eq!(as_payee.body["payee_account_id"], payee.account_id.as_str());
+    assert_eq!(as_payee.body["payee_account_id"], payee.account_id.to_string());
     let stranger = world.merchant("CNY").await?;
     for target in [order.as_str(), "/v1/orders/18446744073709551615", "/v1/orders/1e3"] {
         let answer = world.get(&stranger, target).await?;

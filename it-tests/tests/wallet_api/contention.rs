@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use it_tests::harness::{Not, wait_until_async};
+use it_tests::workload::App;
 use sqlx::{MySql, Transaction};
 
-use super::app::{App, unique_text};
 use super::books::must_balance;
 use super::world::World;
+use crate::shared::unique;
 
-async fn lock_account(stranger: &mut Transaction<'_, MySql>, account_id: &str) -> Result<()> {
+async fn lock_account(stranger: &mut Transaction<'_, MySql>, account_id: u64) -> Result<()> {
     let locked = sqlx::query("SELECT balance FROM account WHERE account_id = ? FOR UPDATE");
-    locked.bind(account_id.parse::<u64>()?).fetch_one(&mut **stranger).await?;
+    locked.bind(account_id).fetch_one(&mut **stranger).await?;
     Ok(())
 }
 
@@ -45,13 +46,13 @@ async fn a_deadlock_is_tried_again_and_nobody_hears_of_it() -> Result<()> {
         for _ in 0..50 {
             sqlx::query("INSERT INTO ballast VALUES ()").execute(&mut *stranger).await?;
         }
-        lock_account(&mut stranger, &second.account_id).await?;
-        let key = unique_text("k");
+        lock_account(&mut stranger, second.account_id).await?;
+        let key = unique("k");
         let payment = world.pay(&first, &second, 10, &key);
         let cross = async {
             lock_waits(&world, 1).await?;
             // the payment holds the first account and waits for the second: this closes the circle
-            lock_account(&mut stranger, &first.account_id).await?;
+            lock_account(&mut stranger, first.account_id).await?;
             stranger.rollback().await?;
             anyhow::Ok(())
         };
@@ -71,9 +72,9 @@ async fn a_deadlock_is_tried_again_and_nobody_hears_of_it() -> Result<()> {
 async fn an_account_locked_for_too_long_is_a_retryable_503_and_never_insufficient_funds() -> Result<()> {
     let world = World::on_fresh("wallet_lock_wait").await?;
     let (payer, payee): (App, App) = (world.merchant_holding(1_000).await?, world.merchant("CNY").await?);
-    let key = unique_text("k");
+    let key = unique("k");
     let mut stranger = world.ledger.begin().await?;
-    lock_account(&mut stranger, &payer.account_id).await?;
+    lock_account(&mut stranger, payer.account_id).await?;
     let answer = world.pay(&payer, &payee, 10, &key).await?;
     assert_eq!((answer.status, answer.code()), (503, "ledger_busy"));
     ensure!(answer.body["retryable"] == true && answer.headers.contains_key("retry-after"), "{answer:?}");

@@ -1,11 +1,12 @@
 //! What is refused before money is thought of: signatures, bodies, paths. None of it may have an effect.
 
 use anyhow::Result;
+use it_tests::workload::Stamp;
 use serde_json::{Value, json};
 
-use super::app::{Stamp, now, unique_text};
 use super::books::journals_of;
 use super::world::World;
+use crate::shared::unique;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_wrong_with_a_signature_is_401_with_its_code_and_without_effect() -> Result<()> {
@@ -14,11 +15,11 @@ async fn whatever_is_wrong_with_a_signature_is_401_with_its_code_and_without_eff
     let target = "/v1/collections";
     let body =
         json!({ "amount": 100, "currency": "CNY", "channel": "card", "payer_name": "Ada" }).to_string();
-    let header = |stamp: &Stamp| app.authorization(stamp, "POST", target, &body);
+    let header = |stamp: &Stamp| app.sign(stamp, "POST", target, &body);
+    let now: u64 = Stamp::fresh().timestamp.parse()?;
     let at = |timestamp: String| header(&Stamp { timestamp, ..Stamp::fresh() });
     let good = header(&Stamp::fresh());
-    let foreign_key =
-        other.authorization(&Stamp::fresh(), "POST", target, &body).replace(&other.app_id, &app.app_id);
+    let foreign_key = other.authorization("POST", target, &body).replace(&other.app_id, &app.app_id);
     let mut wrong_secret = app.clone();
     wrong_secret.secret[0] ^= 1;
 
@@ -27,24 +28,21 @@ async fn whatever_is_wrong_with_a_signature_is_401_with_its_code_and_without_eff
         (Some(good.replace("DATABUS-HMAC-SHA256", "Bearer")), "signature_scheme_unsupported"),
         (Some(good.replace("nonce=", "nonse=")), "signature_parameter_unknown"),
         (Some(good.replace(&format!("key_id=\"{}\",", app.key_id), "")), "signature_parameter_missing"),
-        (Some(at((now() - 301).to_string())), "signature_timestamp_outside_window"),
-        (Some(at((now() + 302).to_string())), "signature_timestamp_outside_window"),
+        (Some(at((now - 301).to_string())), "signature_timestamp_outside_window"),
+        (Some(at((now + 302).to_string())), "signature_timestamp_outside_window"),
         (Some(at("yesterday".to_owned())), "signature_parameter_invalid"),
         (Some(at("99999999999999999999".to_owned())), "signature_parameter_invalid"),
         (Some(header(&Stamp { nonce: "short".to_owned(), ..Stamp::fresh() })), "signature_parameter_invalid"),
         (Some(good.replace(&app.key_id, "key_unknown")), "signature_key_refused"),
         (Some(good.replace(&app.app_id, "app_unknown")), "signature_key_refused"),
         (Some(foreign_key), "signature_key_refused"),
-        (Some(wrong_secret.authorization(&Stamp::fresh(), "POST", target, &body)), "signature_mismatch"),
-        (Some(app.authorization(&Stamp::fresh(), "PUT", target, &body)), "signature_mismatch"),
-        (Some(app.authorization(&Stamp::fresh(), "POST", "/v1/payments", &body)), "signature_mismatch"),
-        (
-            Some(app.authorization(&Stamp::fresh(), "POST", target, &body.replace("100", "101"))),
-            "signature_mismatch",
-        ),
+        (Some(wrong_secret.authorization("POST", target, &body)), "signature_mismatch"),
+        (Some(app.authorization("PUT", target, &body)), "signature_mismatch"),
+        (Some(app.authorization("POST", "/v1/payments", &body)), "signature_mismatch"),
+        (Some(app.authorization("POST", target, &body.replace("100", "101"))), "signature_mismatch"),
     ];
     for (authorization, code) in spoilt {
-        let key = unique_text("k");
+        let key = unique("k");
         let mut headers = vec![("content-type", "application/json"), ("idempotency-key", key.as_str())];
         headers.extend(authorization.as_deref().map(|value| ("authorization", value)));
         let answer = world.send("POST", target, &headers, body.clone()).await?;
@@ -80,7 +78,7 @@ async fn requests_that_do_not_fit_are_named_exactly_and_change_nothing() -> Resu
     let world = World::new().await?;
     let app = world.merchant("CNY").await?;
     let check = async |target: &str, body: &str, status: u16, code: &str, errors: Value| -> Result<()> {
-        let answer = world.post_text(&app, target, &unique_text("k"), body.to_owned()).await?;
+        let answer = world.post_text(&app, target, &unique("k"), body.to_owned()).await?;
         assert_eq!((answer.status, answer.code()), (status, code), "{body}: {answer:?}");
         let found = answer.body.get("errors").cloned().unwrap_or(json!([]));
         assert_eq!(found, errors, "{body}");
@@ -142,7 +140,7 @@ async fn requests_that_do_not_fit_are_named_exactly_and_change_nothing() -> Resu
     .await?;
 
     let body = with("1");
-    let signed = || app.authorization(&Stamp::fresh(), "POST", collections, &body);
+    let signed = || app.authorization("POST", collections, &body);
     let (json_type, text_type) = (("content-type", "application/json"), ("content-type", "text/plain"));
     for (headers, status, code) in [
         (vec![json_type], 400, "idempotency_key_missing"),

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use futures::future::{join_all, try_join_all};
 use it_tests::harness::Service;
+use it_tests::workload::App;
 use serde_json::json;
 
-use super::app::{App, unique_text};
 use super::books::{journals_of, must_balance};
 use super::world::{Answer, World};
+use crate::shared::unique;
 
 fn count(answers: &[Answer]) -> HashMap<(u16, &str), usize> {
     let mut counts = HashMap::new();
@@ -66,9 +67,9 @@ async fn concurrent_refunds_never_exceed_what_was_paid() -> Result<()> {
     // the payee holds more than each payment, so only the refund rule can stop a refund too many
     for (amount, part, fit, status) in [(1_000, 1_000, 1, "refunded"), (1_000, 300, 3, "partially_refunded")]
     {
-        let paid = world.pay(&payer, &payee, amount, &unique_text("k")).await?;
+        let paid = world.pay(&payer, &payee, amount, &unique("k")).await?;
         let order_id = paid.body["order_id"].as_str().unwrap().to_owned();
-        let keys: Vec<_> = (0..20).map(|_| unique_text("k")).collect();
+        let keys: Vec<_> = (0..20).map(|_| unique("k")).collect();
         let answers = try_join_all(keys.iter().map(|key| world.refund(&payee, &order_id, part, key))).await?;
         let counts = count(&answers);
         println!("20 refunds of {part} of {amount}: {counts:?}");
@@ -83,23 +84,23 @@ async fn concurrent_refunds_never_exceed_what_was_paid() -> Result<()> {
     assert_eq!(world.balance(&payer).await?, 100_000 - 2_000 + 1_000 + 900);
 
     // the payer cannot take back, a refund is not refunded, a stranger does not learn that the order exists
-    let paid = world.pay(&payer, &payee, 500, &unique_text("k")).await?;
+    let paid = world.pay(&payer, &payee, 500, &unique("k")).await?;
     let order_id = paid.body["order_id"].as_str().unwrap();
-    let taken = world.refund(&payer, order_id, 1, &unique_text("k")).await?;
+    let taken = world.refund(&payer, order_id, 1, &unique("k")).await?;
     assert_eq!((taken.status, taken.code()), (403, "refund_not_by_payee"));
     let stranger = world.merchant("CNY").await?;
-    let foreign = world.refund(&stranger, order_id, 1, &unique_text("k")).await?;
+    let foreign = world.refund(&stranger, order_id, 1, &unique("k")).await?;
     assert_eq!((foreign.status, foreign.code()), (404, "order_not_found"));
-    let back = world.refund(&payee, order_id, 500, &unique_text("k")).await?;
-    let again = world.refund(&payer, back.body["order_id"].as_str().unwrap(), 1, &unique_text("k")).await?;
+    let back = world.refund(&payee, order_id, 500, &unique("k")).await?;
+    let again = world.refund(&payer, back.body["order_id"].as_str().unwrap(), 1, &unique("k")).await?;
     assert_eq!((again.status, again.code()), (422, "order_not_refundable"));
 
     // a collection goes back to the institution; its fee stays
-    let collected = world.collect(&stranger, 10_000, &unique_text("k")).await?;
+    let collected = world.collect(&stranger, 10_000, &unique("k")).await?;
     let collected = collected.body["order_id"].as_str().unwrap();
-    let all = world.refund(&stranger, collected, 10_000, &unique_text("k")).await?;
+    let all = world.refund(&stranger, collected, 10_000, &unique("k")).await?;
     assert_eq!((all.status, all.code()), (422, "insufficient_funds"));
-    assert_eq!(world.refund(&stranger, collected, 9_940, &unique_text("k")).await?.status, 201);
+    assert_eq!(world.refund(&stranger, collected, 9_940, &unique("k")).await?.status, 201);
     assert_eq!(world.balance(&stranger).await?, 0);
     must_balance(&world.ledger).await
 }
@@ -123,7 +124,7 @@ async fn payments_both_ways_and_in_rings_conserve_money_and_show_nobody_a_deadlo
                     _ => (&apps[(step + 1) % 4], &apps[step % 4]),
                 };
                 let amount = 1 + i64::try_from(step % 97)?;
-                answers.push(world.pay(payer, payee, amount, &unique_text("k")).await?);
+                answers.push(world.pay(payer, payee, amount, &unique("k")).await?);
             }
             anyhow::Ok(answers)
         }
@@ -149,11 +150,11 @@ async fn of_two_payments_that_one_balance_cannot_both_cover_exactly_one_wins() -
         let before = world.balance(&payer).await?;
         // 101 with a fee of 1 leaves 100
         for _ in 0..(100 - before + 99) / 100 {
-            ensure!(world.collect(&payer, 101, &unique_text("k")).await?.status == 201);
+            ensure!(world.collect(&payer, 101, &unique("k")).await?.status == 201);
         }
         let held = world.balance(&payer).await?;
         let amount = held * 4 / 5;
-        let keys = [unique_text("k"), unique_text("k")];
+        let keys = [unique("k"), unique("k")];
         let answers = join_all(keys.iter().map(|key| world.pay(&payer, &payee, amount, key))).await;
         let mut statuses =
             answers.into_iter().map(|answer| answer.map(|it| it.status)).collect::<Result<Vec<_>>>()?;
@@ -170,7 +171,7 @@ async fn a_refusal_stays_under_its_key_and_an_invalid_request_does_not() -> Resu
     let (payer, payee) = (world.merchant("CNY").await?, world.merchant("CNY").await?);
     let refused = world.pay(&payer, &payee, 100, "poor").await?;
     assert_eq!((refused.status, refused.code(), refused.replayed()), (422, "insufficient_funds", false));
-    ensure!(world.collect(&payer, 10_000, &unique_text("k")).await?.status == 201);
+    ensure!(world.collect(&payer, 10_000, &unique("k")).await?.status == 201);
     let again = world.pay(&payer, &payee, 100, "poor").await?;
     ensure!(again.replayed() && again.text == refused.text, "{again:?}");
     assert_eq!(world.pay(&payer, &payee, 100, "rich").await?.status, 201);
@@ -181,13 +182,13 @@ async fn a_refusal_stays_under_its_key_and_an_invalid_request_does_not() -> Resu
 
     let dollars = world.merchant("USD").await?;
     let body = json!({ "payee_merchant_id": dollars.merchant_id, "amount": 1, "currency": "CNY" });
-    let answer = world.post(&payer, "/v1/payments", &unique_text("k"), &body).await?;
+    let answer = world.post(&payer, "/v1/payments", &unique("k"), &body).await?;
     assert_eq!((answer.status, answer.code()), (422, "payee_currency_mismatch"));
     let body = json!({ "payee_merchant_id": dollars.merchant_id, "amount": 1, "currency": "USD" });
-    let answer = world.post(&payer, "/v1/payments", &unique_text("k"), &body).await?;
+    let answer = world.post(&payer, "/v1/payments", &unique("k"), &body).await?;
     assert_eq!((answer.status, answer.code()), (422, "currency_mismatch"));
     let body = json!({ "payee_merchant_id": "18446744073709551615", "amount": 1, "currency": "CNY" });
-    let answer = world.post(&payer, "/v1/payments", &unique_text("k"), &body).await?;
+    let answer = world.post(&payer, "/v1/payments", &unique("k"), &body).await?;
     assert_eq!((answer.status, answer.code()), (422, "payee_not_found"));
     must_balance(&world.ledger).await
 }
@@ -196,7 +197,7 @@ async fn a_refusal_stays_under_its_key_and_an_invalid_request_does_not() -> Resu
 async fn after_kill_9_every_retried_key_has_posted_exactly_once() -> Result<()> {
     let mut world = World::new().await?;
     let app = world.merchant("CNY").await?;
-    let keys: Vec<String> = (0..200).map(|_| unique_text("k")).collect();
+    let keys: Vec<String> = (0..200).map(|_| unique("k")).collect();
     let (mut answered, mut cut) = (0, 0);
     for (round, keys) in keys.chunks(50).enumerate() {
         // kill while answers are under way: later in each round, so that different points are met

@@ -9,10 +9,9 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::app::{Stamp, unique_text};
-use super::books::must_balance;
+use super::books::{journals_of, must_balance};
 use super::world::{World, stack};
-use crate::shared::fresh;
+use crate::shared::{fresh, unique};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_a_part_away_money_requests_are_503_and_the_same_key_goes_through_afterwards() -> Result<()> {
@@ -52,7 +51,7 @@ async fn clients_that_hang_up_leave_no_lock_and_no_sick_connection_behind() -> R
         json!({ "amount": 1_000, "currency": "CNY", "channel": "card", "payer_name": "Ada" }).to_string();
     let address = world.deployment.wallet_url().replace("http://", "");
     for round in 0..200 {
-        let authorization = app.authorization(&Stamp::fresh(), "POST", "/v1/collections", &body);
+        let authorization = app.authorization("POST", "/v1/collections", &body);
         let request = format!(
             "POST /v1/collections HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\nauthorization: {authorization}\r\n\
              idempotency-key: hang-{round}\r\ncontent-length: {}\r\n\r\n{body}",
@@ -66,7 +65,7 @@ async fn clients_that_hang_up_leave_no_lock_and_no_sick_connection_behind() -> R
         }
     }
     let started = Instant::now();
-    let answer = world.collect(&app, 1_000, &unique_text("k")).await?;
+    let answer = world.collect(&app, 1_000, &unique("k")).await?;
     println!("a request after 200 hang-ups took {:?}", started.elapsed());
     ensure!(answer.status == 201 && started.elapsed() < Duration::from_secs(5), "{answer:?}");
     // whatever had begun has ended, one way or the other, and can be asked for
@@ -83,12 +82,58 @@ async fn clients_that_hang_up_leave_no_lock_and_no_sick_connection_behind() -> R
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_for_a_client_that_has_gone_is_counted_as_done() -> Result<()> {
+    let world = World::new().await?;
+    let app = world.merchant("CNY").await?;
+    let mut stranger = world.ledger.begin().await?;
+    sqlx::query("SELECT balance FROM account WHERE account_id = ? FOR UPDATE")
+        .bind(app.account_id)
+        .fetch_one(&mut *stranger)
+        .await?;
+    let body =
+        json!({ "amount": 1_000, "currency": "CNY", "channel": "card", "payer_name": "Ada" }).to_string();
+    let address = world.deployment.wallet_url().replace("http://", "");
+    let request = format!(
+        "POST /v1/collections HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\nauthorization: {}\r\n\
+         idempotency-key: gone\r\ncontent-length: {}\r\n\r\n{body}",
+        app.authorization("POST", "/v1/collections", &body),
+        body.len()
+    );
+    let mut stream = TcpStream::connect(&address).await?;
+    stream.write_all(request.as_bytes()).await?;
+    wait_until_async("the order to be at work", Duration::from_secs(5), async || {
+        let mut watcher = world.ledger.acquire().await.map_err(Not::yet)?;
+        // for the next statement alone: the claim is not committed
+        let look = sqlx::query("SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED").execute(&mut *watcher);
+        look.await.map_err(Not::yet)?;
+        let claimed = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM idempotency WHERE merchant_id = ?");
+        match claimed.bind(&app.merchant_id).fetch_one(&mut *watcher).await {
+            Ok(1) => Ok(()),
+            Ok(claimed) => Err(Not::yet(claimed)),
+            Err(error) => Err(Not::Ever(error.into())),
+        }
+    })
+    .await?;
+    drop(stream);
+    // a whole request later the service knows that its client has gone
+    world.get(&app, "/v1/accounts").await?;
+    stranger.rollback().await?;
+    wait_until_async("the order to be counted", Duration::from_secs(5), async || {
+        let metrics = world.daemon.metrics().map_err(Not::yet)?;
+        let counted = metrics.contains("wallet_orders_total{kind=\"collect\",outcome=\"done\"} 1");
+        let journals = journals_of(&world.ledger, &app.merchant_id).await.map_err(Not::Ever)?;
+        if counted { Ok(()) } else { Err(Not::yet(format!("{journals} journals, not counted"))) }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_connections_serve_many_payments_at_once() -> Result<()> {
     let world = World::with_connections(stack()?, 2).await?;
     let payers = try_join_all((0..20).map(|_| world.merchant_holding(100))).await?;
     let payees = try_join_all((0..20).map(|_| world.merchant("CNY"))).await?;
     let started = Instant::now();
-    let keys: Vec<_> = (0..20).map(|_| unique_text("k")).collect();
+    let keys: Vec<_> = (0..20).map(|_| unique("k")).collect();
     let payments = payers.iter().zip(&payees).zip(&keys);
     let answers = try_join_all(payments.map(|((payer, payee), key)| world.pay(payer, payee, 1, key))).await?;
     println!("20 payments over 2 connections took {:?}", started.elapsed());

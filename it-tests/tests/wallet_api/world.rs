@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use it_tests::harness::{Daemon, Deployment, Part, Stack};
+use it_tests::workload::App;
 use serde_json::{Value, json};
 use sqlx::mysql::MySqlPool;
 
-use super::app::{App, Stamp, unique_text};
 use crate::shared::{fresh, unique};
 
 /// MariaDB and Redis for the tests of this module that break nothing: other modules write to `accounting` by hand,
@@ -102,8 +102,7 @@ impl World {
 
     /// A new merchant with an app that is made of `app`.
     pub(super) async fn merchant_with(&self, currency: &str, app: &Value) -> Result<App> {
-        let merchant =
-            json!({ "name": unique_text("店"), "currency": currency, "time_zone": "Asia/Shanghai" });
+        let merchant = json!({ "name": unique("店"), "currency": currency, "time_zone": "Asia/Shanghai" });
         let merchant = self.staff("POST", "/admin/v1/merchants", Some(&merchant)).await?;
         ensure!(merchant.status == 201, "{merchant:?}");
         let text = |value: &Value| value.as_str().map(str::to_owned).context("a text is missing");
@@ -112,7 +111,8 @@ impl World {
         let app = self.staff("POST", &apps, Some(app)).await?;
         ensure!(app.status == 201, "{app:?}");
         Ok(App {
-            account_id: text(&merchant.body["accounts"][0]["account_id"])?,
+            account_id: text(&merchant.body["accounts"][0]["account_id"])?.parse()?,
+            name: text(&merchant.body["name"])?,
             merchant_id,
             app_id: text(&app.body["app_id"])?,
             key_id: text(&app.body["key_id"])?,
@@ -127,7 +127,7 @@ impl World {
         let net = |gross: i64| gross - (gross * 60 + 5_000) / 10_000;
         let gross = (amount..).find(|gross| net(*gross) >= amount).context("no such amount")?;
         ensure!(net(gross) == amount, "no collection leaves exactly {amount}");
-        let answer = self.collect(&app, gross, &unique_text("k")).await?;
+        let answer = self.collect(&app, gross, &unique("k")).await?;
         ensure!(answer.status == 201, "{answer:?}");
         Ok(app)
     }
@@ -141,7 +141,7 @@ impl World {
     }
 
     pub(super) async fn get(&self, app: &App, target: &str) -> Result<Answer> {
-        let authorization = app.authorization(&Stamp::fresh(), "GET", target, "");
+        let authorization = app.authorization("GET", target, "");
         self.send("GET", target, &[("authorization", &authorization)], String::new()).await
     }
 
@@ -150,7 +150,7 @@ impl World {
     }
 
     pub(super) async fn post_text(&self, app: &App, target: &str, key: &str, body: String) -> Result<Answer> {
-        let authorization = app.authorization(&Stamp::fresh(), "POST", target, &body);
+        let authorization = app.authorization("POST", target, &body);
         let headers = [
             ("authorization", authorization.as_str()),
             ("content-type", "application/json"),
@@ -176,7 +176,7 @@ impl World {
     /// The merchant's balance, as the API says.
     pub(super) async fn balance(&self, app: &App) -> Result<i64> {
         let answer = self.get(app, "/v1/accounts").await?;
-        ensure!(answer.body["items"][0]["account_id"] == app.account_id.as_str(), "{answer:?}");
+        ensure!(answer.body["items"][0]["account_id"] == app.account_id.to_string(), "{answer:?}");
         answer.body["items"][0]["balance"].as_i64().with_context(|| format!("{answer:?}"))
     }
 

@@ -106,12 +106,17 @@ impl Orders {
         let kind = submission.command.kind();
         let request_id: RequestId = context::request_id();
         let context = context::RequestContext::new(request_id, path);
-        let work = context::scope(context, async move { orders.with_retries(&submission).await });
-        let outcome = tokio::spawn(work.in_current_span()).await;
-        let answer =
-            outcome.map_err(|error| SubmitError::Internal(format!("the order's task ended: {error}")))?;
-        self.metrics.order(kind, &answer);
-        answer
+        let work = context::scope(context, async move {
+            let answer = orders.with_retries(&submission).await;
+            // counted here: the client may have gone, and nobody waits for the answer
+            orders.metrics.order(kind, &answer);
+            answer
+        });
+        tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| {
+            let answer = Err(SubmitError::Internal(format!("the order's task ended: {error}")));
+            self.metrics.order(kind, &answer);
+            answer
+        })
     }
 
     async fn with_retries(&self, submission: &Submission) -> Result<Answer, SubmitError> {

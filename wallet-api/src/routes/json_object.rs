@@ -5,6 +5,9 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
 
+/// No route takes as many; more would only make work, as each name is compared with all before it.
+const MOST_MEMBERS: usize = 64;
+
 /// The members in the order they came. A name that comes twice is an error: readers disagree on which one counts.
 #[derive(Debug)]
 pub(super) struct JsonObject(pub(super) Vec<(String, Value)>);
@@ -22,6 +25,9 @@ impl<'de> Deserialize<'de> for JsonObject {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonObject, A::Error> {
                 let mut members: Vec<(String, Value)> = Vec::new();
                 while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    if members.len() == MOST_MEMBERS {
+                        return Err(A::Error::custom(format!("more than {MOST_MEMBERS} members")));
+                    }
                     if members.iter().any(|(known, _)| *known == name) {
                         return Err(A::Error::custom(format!("the member {name:?} comes twice")));
                     }
@@ -37,6 +43,13 @@ impl<'de> Deserialize<'de> for JsonObject {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_object_of_very_many_members_is_refused_before_its_names_are_compared() {
+        let members: Vec<_> = (0..6_000).map(|name| format!("\"{name}\":1")).collect();
+        let object = serde_json::from_str::<JsonObject>(&format!("{{{}}}", members.join(",")));
+        assert!(object.unwrap_err().to_string().contains("more than"));
+    }
 
     #[test]
     fn one_object_with_each_name_once_and_nothing_after_it() {
