@@ -5,7 +5,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use money::{AccountId, MerchantId};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use wallet_rpc::{
     AccountRef, Call, Client, ClientSettings, Denial, Grant, MerchantAccess, Refusal, RpcError, serve,
@@ -107,4 +111,25 @@ async fn the_server_stops_with_its_token_and_then_calls_are_transient_errors() {
     tokio::time::timeout(Duration::from_secs(10), running).await.unwrap().unwrap().unwrap();
     let error = client.authenticate("req", "app", "good").await.unwrap_err();
     assert!(error.is_transient(), "{error:?}");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_call_end_their_connection_and_nothing_else() {
+    let (address, shutdown, running) = server().await;
+    // a framed binary message of type call whose name claims to be longer than the frame
+    let endless_name = [0, 0, 0, 12, 0x80, 1, 0, 1, 0x7f, 0xff, 0xff, 0xff, b'a', b'u', b't', b'h'];
+    let negative_name = [0, 0, 0, 12, 0x80, 1, 0, 1, 0xff, 0xff, 0xff, 0xff, b'a', b'u', b't', b'h'];
+    // the same without a frame
+    let unframed = [0x80, 1, 0, 1, 0x7f, 0xff, 0xff, 0xff, b'a', b'u', b't', b'h'];
+    for bytes in [&endless_name[..], &negative_name, &unframed, b"GET / HTTP/1.1\r\n\r\n", &[0xff; 64]] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        // an answer, an end or a reset: all are fine
+        let _ = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.unwrap();
+    }
+    client(address, "right token").await.authenticate("req", "app", "good").await.unwrap();
+    shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(10), running).await.unwrap().unwrap().unwrap();
 }
