@@ -106,6 +106,20 @@ pub enum Checksum {
     None,
 }
 
+impl Checksum {
+    /// What a format description (header, body and CRC) says of the events that follow it in its file; `None` for every other event.
+    pub fn announced_by(event: &[u8]) -> Option<Self> {
+        let header = Header::parse(&mut Bytes(event)).ok()?;
+        // the algorithm stands in front of the CRC, which this event always has room for
+        let algorithm = event.len().checked_sub(CRC_LEN + 1).and_then(|at| event.get(at))?;
+        match (header.kind(), algorithm) {
+            (Kind::FormatDescription, 0) => Some(Self::None),
+            (Kind::FormatDescription, 1) => Some(Self::Crc32),
+            _ => None,
+        }
+    }
+}
+
 /// What a rows event does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowsKind {
@@ -128,6 +142,8 @@ pub enum Kind {
     MariaGtid,
     /// Statement text.
     Query,
+    /// The text of a LOAD DATA in statement format.
+    LoadQuery,
     /// Table id to shape.
     TableMap,
     /// Row images; `extra` says that MySQL's version-2 header is there.
@@ -162,8 +178,10 @@ impl Kind {
         match type_code {
             2 => Self::Query,
             4 => Self::Rotate,
-            // STOP, INTVAR, RAND, USER_VAR, BEGIN/EXECUTE_LOAD_QUERY carry no rows; the statement that uses them is judged by its text
-            3 | 5 | 13 | 14 | 17 | 18 => Self::Harmless,
+            // STOP, INTVAR, RAND, USER_VAR, and a LOAD DATA's file (APPEND_BLOCK, DELETE_FILE, BEGIN_LOAD_QUERY) carry no rows; the
+            // statement that uses them is judged by its text
+            3 | 5 | 9 | 11 | 13 | 14 | 17 => Self::Harmless,
+            18 => Self::LoadQuery,
             15 => Self::FormatDescription,
             16 => Self::Xid,
             19 => Self::TableMap,
@@ -192,6 +210,7 @@ pub fn type_name(type_code: u8) -> &'static str {
     match type_code {
         2 => "QUERY_EVENT",
         16 => "XID_EVENT",
+        18 => "EXECUTE_LOAD_QUERY_EVENT",
         19 => "TABLE_MAP_EVENT",
         23 | 30 => "WRITE_ROWS_EVENT",
         24 | 31 => "UPDATE_ROWS_EVENT",
@@ -227,6 +246,16 @@ pub(crate) mod tests {
         bytes
     }
 
+    /// An event that ends at `end_pos` of its file.
+    pub(crate) fn event_at(type_code: u8, end_pos: u32, body: &[u8]) -> RawEvent {
+        let mut bytes = event_bytes(type_code, body);
+        let content = bytes.len() - CRC_LEN;
+        bytes.truncate(content);
+        bytes[13..17].copy_from_slice(&end_pos.to_le_bytes());
+        bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+        RawEvent::parse(bytes, 0, Checksum::Crc32).unwrap()
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_an_event_or_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
@@ -244,10 +273,19 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn only_a_format_description_says_whether_checksums_follow() {
+        assert_eq!(Checksum::announced_by(&event_bytes(15, &[9, 9, 1])), Some(Checksum::Crc32));
+        assert_eq!(Checksum::announced_by(&event_bytes(15, &[9, 9, 0])), Some(Checksum::None));
+        assert_eq!(Checksum::announced_by(&event_bytes(2, &[9, 9, 1])), None);
+        assert_eq!(Checksum::announced_by(&[1, 2, 3]), None);
+    }
+
+    #[test]
     fn a_row_bearing_event_that_we_cannot_read_is_never_harmless() {
         for code in [39, 166, 167, 168, 169, 170, 171] {
             assert_eq!(Kind::of(code, true), Kind::UnreadableRows, "{code}");
         }
+        assert_eq!(Kind::of(18, false), Kind::LoadQuery);
         assert_eq!(Kind::of(40, true), Kind::TransactionPayload);
         assert_eq!(Kind::of(42, false), Kind::Unknown);
         assert_eq!(Kind::of(200, true), Kind::UnknownIgnorable);

@@ -6,24 +6,22 @@
 //! ```
 
 use super::{
-    envelope::{self, EventFacts, RowFacts, SourcePrefix, TablePrefix},
+    envelope::{EventFacts, SourcePrefix},
     place::{Place, StreamError},
+    row_writer::{Buffers, RowError, RowWriter, now_ms},
     tables::{Captured, Table, Tables},
 };
 use crate::{
     binlog::{
         DecodeError,
-        bytes::Bytes,
         event::{Kind, RawEvent, RowsKind},
         gtid::{self, GroupKind},
-        rows::{self, Images},
+        rows,
         statement::{Effect, Statement},
-        table_map::TableShape,
     },
     publish::PublishError,
 };
-use change_event::{Version, VersionError, checkpoint::BinlogPosition};
-use std::time::{SystemTime, UNIX_EPOCH};
+use change_event::{Version, checkpoint::BinlogPosition};
 
 /// Takes finished change events, in order.
 pub(crate) trait ChangeSink {
@@ -98,14 +96,8 @@ pub struct Counts {
     pub transactions: u64,
 }
 
-#[derive(Debug, Default)]
-struct Buffers {
-    key: Vec<u8>,
-    new_key: Vec<u8>,
-    before: Vec<u8>,
-    after: Vec<u8>,
-    value: Vec<u8>,
-}
+/// Whether a statement is about or names a table (database, table).
+type Names<'a> = fn(&Statement<'a>, &str, &str) -> bool;
 
 impl Assembler {
     /// A stream that goes on at `resume`. `captured`: (database, table).
@@ -161,15 +153,12 @@ impl Assembler {
         let in_file = !header.is_artificial() && !matches!(kind, Kind::Heartbeat | Kind::Rotate);
         let replayed_description = kind == Kind::FormatDescription && header.end_pos == 0;
         if in_file && !replayed_description {
-            // the server's 32-bit position wraps at 4 GiB and is 0 inside transactions of MariaDB >= 11.4: events are contiguous, so lengths tell
+            // the server's 32-bit position wraps at 4 GiB and is 0 inside transactions of MariaDB >= 11.4: events are contiguous, so
+            // lengths tell, and where the server does say it, its word is the place nearest to that
             let by_length = self.pos + u64::from(header.event_len);
             self.pos = match header.end_pos {
                 0 => by_length,
-                end if kind == Kind::FormatDescription => u64::from(end),
-                end => {
-                    let above = by_length & !0xffff_ffff | u64::from(end);
-                    if above == by_length { above } else { u64::from(end).max(by_length) }
-                }
+                end => by_length.saturating_add_signed(i64::from(end.wrapping_sub(by_length as u32) as i32)),
             };
         }
         start
@@ -183,10 +172,7 @@ impl Assembler {
     ) -> Result<Step, StreamError> {
         match event.header.kind() {
             Kind::Rotate => self.rotate(event, start),
-            Kind::FormatDescription => {
-                self.tables.forget();
-                Ok(self.outside_or_inside())
-            }
+            Kind::FormatDescription => self.new_file(event, start),
             Kind::MariaGtid => self.begin(event, start),
             Kind::TableMap => match self.tables.learn(event.body()) {
                 Ok(()) => Ok(Step::Inside),
@@ -196,7 +182,8 @@ impl Assembler {
             Kind::UnreadableRows => self.unreadable_rows(event, start),
             Kind::Xid => self.commit(),
             Kind::XaPrepare => self.commit(),
-            Kind::Query => self.statement(event, start),
+            Kind::Query => self.statement(event, start, Statement::parse(event.body())),
+            Kind::LoadQuery => self.statement(event, start, Statement::parse_load(event.body())),
             Kind::Heartbeat => Ok(Step::Heartbeat),
             Kind::Harmless | Kind::UnknownIgnorable => Ok(self.outside_or_inside()),
             Kind::CompressedQuery => Err(self.cannot_follow(
@@ -239,6 +226,25 @@ impl Assembler {
         Ok(self.outside_or_inside())
     }
 
+    /// A transaction never spans files: one that is open here was cut off when the source died while it wrote it, and was never committed.
+    fn new_file(&mut self, event: &RawEvent, start: u64) -> Result<Step, StreamError> {
+        self.tables.forget();
+        if matches!(self.group, Group::Transaction { total_order, .. } if total_order > 0) {
+            return Err(self.cannot_follow(
+                event,
+                start,
+                None,
+                "the source died while it wrote the transaction before this place, so rows of captured tables in it were never \
+                 committed; such a cut cannot be followed yet",
+            ));
+        }
+        if !matches!(self.group, Group::Outside) {
+            // no captured row was in it
+            self.skip_events = 0;
+        }
+        Ok(Step::Boundary)
+    }
+
     fn begin(&mut self, event: &RawEvent, start: u64) -> Result<Step, StreamError> {
         if !matches!(self.group, Group::Outside) {
             return Err(self.cannot_follow(
@@ -273,36 +279,67 @@ impl Assembler {
         Ok(Step::Boundary)
     }
 
-    fn statement(&mut self, event: &RawEvent, start: u64) -> Result<Step, StreamError> {
-        let statement =
-            Statement::parse(event.body()).map_err(|reason| self.undecodable(event, start, None, reason))?;
+    fn statement(
+        &mut self,
+        event: &RawEvent,
+        start: u64,
+        parsed: Result<Statement<'_>, DecodeError>,
+    ) -> Result<Step, StreamError> {
+        let statement = parsed.map_err(|reason| self.undecodable(event, start, None, reason))?;
         let effect = statement.effect();
-        let captured =
-            self.tables.captured().iter().find(|(database, table)| statement.names_table(database, table));
-        let captured = captured.map(|(database, table)| format!("{database}.{table}"));
+        if let Some((table, reason)) = self.touched(&statement, effect) {
+            return Err(self.cannot_follow(event, start, Some(table), &reason));
+        }
         let published = matches!(self.group, Group::Transaction { total_order, .. } if total_order > 0);
-        match (effect, captured) {
-            (Effect::RemovesRows(verb), Some(table)) => {
-                let reason = format!(
-                    "{verb} of a captured table removes rows without row events, which cannot be followed yet; \
-                     take the table out of `tables` until a snapshot can repair it"
-                );
-                Err(self.cannot_follow(event, start, Some(table), &reason))
-            }
-            (Effect::ChangesRows(verb), Some(table)) => {
-                let reason = format!("{verb} in statement format: its rows are not in the binlog; set binlog_format=ROW for every session");
-                Err(self.cannot_follow(event, start, Some(table), &reason))
-            }
-            (Effect::Rollback | Effect::RollbackToSavepoint, _) if published => Err(self.cannot_follow(
+        match effect {
+            Effect::Rollback | Effect::RollbackToSavepoint if published => Err(self.cannot_follow(
                 event,
                 start,
                 None,
                 "part of a transaction is rolled back after rows of captured tables; such mixed transactions cannot be followed yet",
             )),
-            (Effect::Commit | Effect::Rollback, _) => self.commit(),
+            Effect::Commit | Effect::Rollback => self.commit(),
             _ if matches!(self.group, Group::Standalone) => self.commit(),
             _ => Ok(self.outside_or_inside()),
         }
+    }
+
+    /// The captured table whose rows the statement changes without row events, or may, and how.
+    fn touched<'a>(&self, statement: &Statement<'a>, effect: Effect) -> Option<(String, String)> {
+        const AWAY: &str =
+            "which cannot be followed yet; take the table out of `tables` until a snapshot can repair it";
+        const FORMAT: &str = "its rows are not in the binlog; set binlog_format=ROW for every session";
+        let (by_name, reason): (Names<'a>, String) = match effect {
+            Effect::MovesRows(verb) => (
+                Statement::names_table,
+                format!("{verb} of a captured table changes rows without row events, {AWAY}"),
+            ),
+            Effect::RemovesDatabase => (
+                |statement, database, _| statement.drops_database(database),
+                format!(
+                    "DROP DATABASE of a captured table's database removes rows without row events, {AWAY}"
+                ),
+            ),
+            Effect::Hides(how) => (
+                Statement::is_about,
+                format!(
+                    "{how} in a captured table changes rows that the binlog does not show as such, {AWAY}"
+                ),
+            ),
+            Effect::ChangesRows(verb) => {
+                (Statement::names_table, format!("{verb} in statement format: {FORMAT}"))
+            }
+            Effect::CallsCode => (
+                |statement, database, _| statement.names_database(database),
+                format!(
+                    "a stored function changed rows in statement format, perhaps of this table: {FORMAT}"
+                ),
+            ),
+            Effect::Commit | Effect::Rollback | Effect::RollbackToSavepoint | Effect::None => return None,
+        };
+        let (database, table) =
+            self.tables.captured().iter().find(|(database, table)| by_name(statement, database, table))?;
+        Some((format!("{database}.{table}"), reason))
     }
 
     /// Rows that cannot be read stop the stream only where they are captured.
@@ -428,112 +465,5 @@ impl Assembler {
     }
 }
 
-enum RowError {
-    Decode(DecodeError),
-    Stream(StreamError),
-}
-
-impl From<DecodeError> for RowError {
-    fn from(error: DecodeError) -> Self {
-        Self::Decode(error)
-    }
-}
-
-impl From<VersionError> for RowError {
-    fn from(error: VersionError) -> Self {
-        Self::Stream(error.into())
-    }
-}
-
-impl From<PublishError> for RowError {
-    fn from(error: PublishError) -> Self {
-        Self::Stream(error.into())
-    }
-}
-
-/// Everything one rows event needs; split from the assembler so that its parts can be borrowed apart.
-struct RowWriter<'a> {
-    event: EventFacts<'a>,
-    prefix: &'a TablePrefix,
-    table_order: &'a mut u64,
-    buffers: &'a mut Buffers,
-    seq: &'a mut Version,
-    total_order: &'a mut u64,
-    counts: &'a mut Counts,
-    publish: bool,
-}
-
-impl RowWriter<'_> {
-    fn write_all(
-        &mut self,
-        body: Bytes<'_>,
-        shape: &TableShape,
-        kind: RowsKind,
-        extra: bool,
-        sink: &mut impl ChangeSink,
-    ) -> Result<(), RowError> {
-        let mut images = Images::parse(body, shape, extra, kind == RowsKind::Update)?;
-        let mut row = 0;
-        while !images.is_empty() {
-            self.buffers.key.clear();
-            self.buffers.before.clear();
-            self.buffers.after.clear();
-            images.write_key(&mut self.buffers.key)?;
-            match kind {
-                RowsKind::Write => {
-                    images.write_row(&mut self.buffers.after)?;
-                    self.change('c', row, sink)?;
-                }
-                RowsKind::Delete => {
-                    images.write_row(&mut self.buffers.before)?;
-                    self.change('d', row, sink)?;
-                }
-                RowsKind::Update => {
-                    images.write_row(&mut self.buffers.before)?;
-                    self.buffers.new_key.clear();
-                    images.write_key(&mut self.buffers.new_key)?;
-                    images.write_row(&mut self.buffers.after)?;
-                    if self.buffers.key == self.buffers.new_key {
-                        self.change('u', row, sink)?;
-                    } else {
-                        // another primary key is another record: the old one goes, the new one comes
-                        self.change('d', row, sink)?;
-                        std::mem::swap(&mut self.buffers.key, &mut self.buffers.new_key);
-                        self.change('c', row, sink)?;
-                    }
-                }
-            }
-            self.counts.seen += 1;
-            if self.publish {
-                self.counts.published += 1;
-            } else {
-                self.counts.repeated += 1;
-            }
-            row += 1;
-        }
-        Ok(())
-    }
-
-    fn change(&mut self, op: char, row: u32, sink: &mut impl ChangeSink) -> Result<(), RowError> {
-        *self.total_order += 1;
-        *self.table_order += 1;
-        if !self.publish {
-            return Ok(());
-        }
-        let seq = self.seq.next()?;
-        let facts = RowFacts { op, row, seq, total_order: *self.total_order, table_order: *self.table_order };
-        let before = (op != 'c').then_some(self.buffers.before.as_slice());
-        let after = (op != 'd').then_some(self.buffers.after.as_slice());
-        self.buffers.value.clear();
-        envelope::write(&mut self.buffers.value, before, after, &self.event, self.prefix, facts)
-            .map_err(|_| DecodeError::Malformed("writing to memory failed"))?;
-        sink.publish(&self.buffers.key, &self.buffers.value)?;
-        // only now is the version used up
-        *self.seq = seq;
-        Ok(())
-    }
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
-}
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 mod assembler;
 mod envelope;
 mod place;
+mod row_writer;
 mod tables;
 
 pub(crate) use assembler::{Assembler, ChangeSink, Counts, Resume, Step};

@@ -65,11 +65,21 @@ impl Tables {
             self.captured.iter().any(|(database, table)| database == name.database && table == name.table);
         let table = if wanted {
             let full = format!("{}.{}", name.database, name.table);
-            let order = match self.by_id.get(&name.table_id) {
-                Some(Table::Captured(known)) => known.order,
-                _ => 0,
-            };
+            // the server may give the table a new id within a transaction: it is still the same table
+            let order = self
+                .by_id
+                .values()
+                .filter_map(|table| match table {
+                    Table::Captured(known) if known.name == full => Some(known.order),
+                    _ => None,
+                })
+                .max()
+                .unwrap_or_default();
             let shape = table_map::parse_shape(body).map_err(|error| (Some(full.clone()), error))?;
+            if shape.primary_key.is_empty() {
+                let reason = "the table has no primary key, so its changes cannot be keyed".to_owned();
+                return Err((Some(full), DecodeError::Unsupported(reason)));
+            }
             let prefix = TablePrefix::new(name.database, name.table);
             Table::Captured(Box::new(Captured {
                 name: full,
