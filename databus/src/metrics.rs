@@ -1,9 +1,11 @@
 //! What databus counts, per source.
 
 use crate::stream::Counts;
+use change_event::Timestamp;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// All metrics; one registration for all sources.
 #[derive(Debug, Clone)]
@@ -94,6 +96,15 @@ pub struct SourceMetrics {
 }
 
 impl SourceMetrics {
+    /// Tells how old what is published is by now. A source that cannot be reached ages too.
+    pub fn observe_lag(&self, as_of: Option<Timestamp>) {
+        if let Some(as_of) = as_of {
+            let now =
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+            self.lag.set((now - as_of.micros()).max(0) / 1_000);
+        }
+    }
+
     /// Adds what was counted since `before`.
     pub fn add(&self, before: Counts, now: Counts) {
         self.seen.inc_by(now.seen - before.seen);

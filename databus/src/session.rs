@@ -13,13 +13,16 @@ use crate::{
 };
 use change_event::checkpoint::{Checkpoint, SourceIdentity};
 use pipeline_config::Databus;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// How long an idle loop waits before it looks at the stop request again.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
 /// How often the checkpoint moves while no captured row does, so that an idle table never holds on to old binlogs.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(1);
+
+/// How often the lag is told, busy or not.
+const OBSERVE: Duration = Duration::from_secs(1);
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +80,7 @@ impl Session<'_> {
         let mut counted = Counts::default();
         let mut between = true;
         let mut last_checkpoint = Instant::now();
+        let mut last_observed = Instant::now();
         while !stopping() {
             // nothing waits: what is complete goes out at once
             let (wait, caught_up) = if self.publisher.open_changes() > 0 && between {
@@ -102,11 +106,14 @@ impl Session<'_> {
                 }
                 None => {}
             }
+            if last_observed.elapsed() >= OBSERVE {
+                self.metrics.observe_lag(self.checkpoint.as_of);
+                last_observed = Instant::now();
+            }
             if between && last_checkpoint.elapsed() >= IDLE_CHECKPOINT {
                 if self.publisher.open_changes() > 0 || self.has_moved() {
                     self.commit(&mut counted)?;
                 }
-                self.observe_lag();
                 last_checkpoint = Instant::now();
             }
         }
@@ -166,13 +173,5 @@ impl Session<'_> {
         self.metrics.pos.set(i64::try_from(next.position.pos).unwrap_or(i64::MAX));
         *self.checkpoint = next;
         Ok(())
-    }
-
-    fn observe_lag(&self) {
-        if let Some(as_of) = self.checkpoint.as_of {
-            let now =
-                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
-            self.metrics.lag.set((now - as_of.micros()).max(0) / 1_000);
-        }
     }
 }

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 
 /// How often the source is asked.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait for an answer; after it the connection counts as dead.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// The source's clock and the binlog end behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,13 +42,18 @@ pub(crate) fn watch_horizon(
     tokio::spawn(async move {
         let mut connection = None;
         loop {
-            match read(&source, &password, &mut connection).await {
-                Ok(horizon) => {
+            // a link that is dead without a word would hold as_of for as long as TCP hopes
+            match tokio::time::timeout(ANSWER, read(&source, &password, &mut connection)).await {
+                Ok(Ok(horizon)) => {
                     sender.send_replace(Some(horizon));
                 }
-                Err(cause) => {
+                Ok(Err(cause)) => {
                     connection = None;
                     tracing::debug!(%cause, "cannot ask the source how far it is");
+                }
+                Err(_) => {
+                    connection = None;
+                    tracing::debug!("the source does not answer how far it is within {ANSWER:?}");
                 }
             }
             tokio::select! {

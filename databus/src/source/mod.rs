@@ -1,12 +1,14 @@
 //! The database being tailed: what is asked of it before, how its binlog arrives, and how fresh we are.
 
 mod freshness;
+mod history;
 mod mysql_cdc_transport;
 mod position;
 mod preflight;
 mod transport;
 
 pub(crate) use freshness::{Horizon, watch_horizon};
+pub(crate) use history::confirm;
 pub(crate) use mysql_cdc_transport::MysqlCdcTransport;
 pub(crate) use position::file_number;
 pub(crate) use preflight::{PreflightError, Server, preflight};

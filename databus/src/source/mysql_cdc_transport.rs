@@ -58,7 +58,7 @@ impl MysqlCdcTransport {
                 .map_err(|_| {
                     TransportError::Lost("the client stumbled over the server's handshake".to_owned())
                 })?;
-        let events = connected.map_err(|error| classify(&error.to_string_lossy()))?;
+        let events = connected.map_err(|error| TransportError::of_server(&error.to_string_lossy()))?;
         // the client does not export the enum's name; its documented values are 0 for none and 1 for CRC32
         let checksum = if events.parser.checksum_type as u8 == 0 { Checksum::None } else { Checksum::Crc32 };
         Ok(Self { events, checksum, last: format!("{}:{}", position.file, position.pos) })
@@ -82,6 +82,10 @@ impl BinlogTransport for MysqlCdcTransport {
         let packet = self.read_packet()?;
         match packet.first() {
             Some(&STATUS_EVENT) => {
+                // the setting may have changed between two files: each says for itself, whatever the server said at login
+                if let Some(checksum) = packet.get(1..).and_then(Checksum::announced_by) {
+                    self.checksum = checksum;
+                }
                 let event = RawEvent::parse(packet, 1, self.checksum)
                     .map_err(|reason| TransportError::Damaged { after: self.last.clone(), reason })?;
                 if event.header.end_pos > 0 {
@@ -100,7 +104,7 @@ impl BinlogTransport for MysqlCdcTransport {
                     .get(1..3)
                     .map_or(0, |code| code.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte)));
                 let message = String::from_utf8_lossy(packet.get(9..).unwrap_or_default()).into_owned();
-                Err(classify(&format!("error {code}: {message}")))
+                Err(TransportError::of_server(&format!("error {code}: {message}")))
             }
             Some(&STATUS_END) => Err(TransportError::Lost("the server ended the stream".to_owned())),
             _ => Err(TransportError::Lost(
@@ -121,48 +125,6 @@ impl ErrorText for Error {
             Error::IoError(cause) => cause.to_string(),
             Error::String(text) => text.clone(),
             other => format!("{other:?}"),
-        }
-    }
-}
-
-/// What a failure means. Codes: <https://mariadb.com/kb/en/mariadb-error-codes/>.
-fn classify(text: &str) -> TransportError {
-    let has = |code: &str| {
-        text.contains(&format!("error_code: {code}")) || text.contains(&format!("error {code}:"))
-    };
-    let text = text.trim().to_owned();
-    if has("4052") || (has("1236") && text.contains("same server_uuid/server_id")) {
-        TransportError::ServerIdClash(text)
-    } else if has("1236") {
-        TransportError::PositionGone(text)
-    } else if has("1045") || has("1227") || has("1130") || text.contains("auth plugin is not supported") {
-        TransportError::Refused(text)
-    } else {
-        TransportError::Lost(text)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_servers_refusals_are_told_apart() {
-        type Check = fn(&TransportError) -> bool;
-        let cases: [(&str, Check); 4] = [
-            ("error 1236: Could not find first log file name in binary log index file", |e| {
-                matches!(e, TransportError::PositionGone(_))
-            }),
-            ("error 4052: A slave with the same server_uuid/server_id", |e| {
-                matches!(e, TransportError::ServerIdClash(_))
-            }),
-            ("ErrorPacket { error_code: 1045, error_message: \"Access denied\" }", |e| {
-                matches!(e, TransportError::Refused(_))
-            }),
-            ("Connection refused (os error 111)", TransportError::is_transient),
-        ];
-        for (text, holds) in cases {
-            assert!(holds(&classify(text)), "{text}: {:?}", classify(text));
         }
     }
 }

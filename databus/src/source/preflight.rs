@@ -2,13 +2,15 @@
 //! and the value it should have (G7).
 
 use super::position::file_number;
+use crate::binlog::statement::hides_changes;
 use change_event::checkpoint::{BinlogPosition, SourceIdentity};
 use pipeline_config::Source;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
-    Connection, MySqlConnection, Row,
-    mysql::{MySqlConnectOptions, MySqlSslMode},
+    AssertSqlSafe, Connection, MySqlConnection, Row,
+    mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode},
 };
+use std::time::Duration;
 
 /// A source that may be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,12 +50,20 @@ impl PreflightError {
     /// Whether asking again may help.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unreachable { cause, .. } => {
-                !matches!(cause, sqlx::Error::Database(_) | sqlx::Error::Configuration(_))
-            }
+            Self::Unreachable { cause, .. } => server_error(cause)
+                .map_or(!matches!(cause, sqlx::Error::Configuration(_)), |code| PASSING.contains(&code)),
             Self::Refused { .. } => false,
         }
     }
+}
+
+/// What a server says that is starting, stopping or full: too many connections, shutdown, killed, too many of this user.
+const PASSING: [u16; 5] = [1040, 1053, 1203, 1226, 1927];
+
+/// The server's error number, where it was the server that said no.
+pub(super) fn server_error(cause: &sqlx::Error) -> Option<u16> {
+    let sqlx::Error::Database(cause) = cause else { return None };
+    cause.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number)
 }
 
 /// Opens a connection for questions to the source.
@@ -74,19 +84,64 @@ pub(crate) async fn preflight(source: &Source, password: &SecretString) -> Resul
     let address = format!("{}:{}", source.login.host, source.login.port);
     let unreachable =
         |cause| PreflightError::Unreachable { place: place.clone(), address: address.clone(), cause };
-    let mut connection = ask(source, password).await.map_err(unreachable)?;
-    let mut findings = Vec::new();
-    let (version, identity) = settings(&mut connection, source, &mut findings).await.map_err(unreachable)?;
-    for table in &source.tables {
-        table_shape(&mut connection, table.database(), table.table(), &mut findings)
-            .await
-            .map_err(unreachable)?;
-    }
-    let oldest = oldest_binlog(&mut connection, &mut findings).await;
-    match oldest {
-        Some(oldest) if findings.is_empty() => Ok(Server { identity, version, oldest }),
+    // a server that is there but does not answer must not hold us for ever
+    let asked = tokio::time::timeout(ANSWER, examine(source, password)).await;
+    let timed_out = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    let (server, findings) = asked.unwrap_or_else(|_| Err(timed_out())).map_err(unreachable)?;
+    match server {
+        Some(server) if findings.is_empty() => Ok(server),
         _ => Err(PreflightError::Refused { place, findings }),
     }
+}
+
+/// Longest wait for all answers of the preflight.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// The server, where it can be told, and everything that speaks against following it.
+async fn examine(
+    source: &Source,
+    password: &SecretString,
+) -> Result<(Option<Server>, Vec<String>), sqlx::Error> {
+    let mut connection = ask(source, password).await?;
+    let mut findings = Vec::new();
+    let (version, identity) = settings(&mut connection, source, &mut findings).await?;
+    for table in &source.tables {
+        table_shape(&mut connection, table.database(), table.table(), &mut findings).await?;
+    }
+    let oldest = oldest_binlog(&mut connection, &mut findings).await;
+    if oldest.is_some() {
+        left_out(&mut connection, source, &mut findings).await?;
+    }
+    Ok((oldest.map(|oldest| Server { identity, version, oldest }), findings))
+}
+
+/// Databases that the server keeps out of its binlog.
+async fn left_out(
+    connection: &mut MySqlConnection,
+    source: &Source,
+    findings: &mut Vec<String>,
+) -> Result<(), sqlx::Error> {
+    let Some(status) = sqlx::query("SHOW MASTER STATUS").fetch_optional(&mut *connection).await? else {
+        return Ok(());
+    };
+    let (only, never): (String, String) = (status.try_get(2)?, status.try_get(3)?);
+    let lists = |list: &str, database: &str| list.split(',').any(|name| name.eq_ignore_ascii_case(database));
+    for table in &source.tables {
+        let database = table.database();
+        if !only.is_empty() && !lists(&only, database) {
+            findings.push(format!(
+                "  {database}.{}: binlog_do_db={only} keeps its database out of the binlog",
+                table.table()
+            ));
+        }
+        if lists(&never, database) {
+            findings.push(format!(
+                "  {database}.{}: binlog_ignore_db={never} keeps its database out of the binlog",
+                table.table()
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Settings without which rows cannot be read, and the value that each must have.
@@ -151,7 +206,7 @@ async fn table_shape(
     findings: &mut Vec<String>,
 ) -> Result<(), sqlx::Error> {
     let columns = sqlx::query(
-        "SELECT column_name, data_type, character_set_name, column_key, extra \
+        "SELECT column_name, data_type, character_set_name, column_key, table_schema, table_name \
          FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position",
     )
     .bind(database)
@@ -163,6 +218,13 @@ async fn table_shape(
             "  {database}.{table}: there is no such table, or the user may not SELECT from it"
         ));
         return Ok(());
+    }
+    if let Some(column) = columns.first() {
+        // table maps carry the name as the server keeps it, and a name in other letters would match nothing there
+        let (kept_database, kept_table): (String, String) = (column.try_get(4)?, column.try_get(5)?);
+        if (kept_database.as_str(), kept_table.as_str()) != (database, table) {
+            findings.push(format!("  {database}.{table}: the server calls it {kept_database}.{kept_table}: write it the same way"));
+        }
     }
     let mut has_key = false;
     for column in &columns {
@@ -178,18 +240,15 @@ async fn table_shape(
     if !has_key {
         findings.push(format!("  {database}.{table}: it has no primary key, so its changes cannot be keyed"));
     }
-    let cascading = sqlx::query(
-        "SELECT constraint_name, update_rule, delete_rule FROM information_schema.referential_constraints \
-         WHERE constraint_schema = ? AND table_name = ? \
-         AND (update_rule IN ('CASCADE', 'SET NULL') OR delete_rule IN ('CASCADE', 'SET NULL'))",
-    )
-    .bind(database)
-    .bind(table)
-    .fetch_all(&mut *connection)
-    .await?;
-    for constraint in &cascading {
-        let name: String = constraint.try_get(0)?;
-        findings.push(format!("  {database}.{table}: foreign key {name} cascades, and such changes of child rows are not in the binlog"));
+    // information_schema shows foreign keys only to users who may do more than SELECT
+    let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
+    let show = format!("SHOW CREATE TABLE {}.{}", quoted(database), quoted(table));
+    let definition: String =
+        sqlx::query(AssertSqlSafe(show)).fetch_one(&mut *connection).await?.try_get(1)?;
+    if let Some(how) = hides_changes(&definition) {
+        findings.push(format!(
+            "  {database}.{table}: it has {how}, by which its rows change in ways that the binlog does not show as such"
+        ));
     }
     Ok(())
 }

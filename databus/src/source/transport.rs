@@ -24,6 +24,31 @@ pub enum TransportError {
     /// Definite: the server refuses to send from this position.
     #[error("the source no longer has what comes next: {0}")]
     PositionGone(String),
+    /// Definite: another server answers at the address.
+    #[error(
+        "the checkpoint belongs to the server with server_id {expected}, but {found} answers; positions of one server mean nothing on \
+         another: point the source back, or start a new numbering with a reset"
+    )]
+    OtherServer {
+        /// What the checkpoint says.
+        expected: u32,
+        /// What the server says.
+        found: u64,
+    },
+    /// Definite: the server's binlog was begun anew or restored.
+    #[error(
+        "the source's binlog has another history than the checkpoint: at {position} the last transaction was {expected}, and now it is \
+         {found:?}; the binlog was reset or the server restored, so what was read and what is there do not join: start a new numbering \
+         with a reset"
+    )]
+    OtherHistory {
+        /// The checkpoint's.
+        position: String,
+        /// The checkpoint's last GTID.
+        expected: String,
+        /// The server's GTIDs there.
+        found: String,
+    },
     /// Definite: somebody else replicates with our server_id.
     #[error(
         "another replica uses the same server_id: {0}; give every reader of this server its own source.server_id"
@@ -44,12 +69,33 @@ pub enum TransportError {
 }
 
 impl TransportError {
+    /// What a failure means. Codes: <https://mariadb.com/kb/en/mariadb-error-codes/>.
+    pub(super) fn of_server(text: &str) -> Self {
+        let has = |code: &str| {
+            text.contains(&format!("error_code: {code}")) || text.contains(&format!("error {code}:"))
+        };
+        let text = text.trim().to_owned();
+        if has("4052") || (has("1236") && text.contains("same server_uuid/server_id")) {
+            Self::ServerIdClash(text)
+        } else if has("1236") {
+            Self::PositionGone(text)
+        } else if has("1045") || has("1227") || has("1130") || text.contains("auth plugin is not supported") {
+            Self::Refused(text)
+        } else {
+            Self::Lost(text)
+        }
+    }
+
     /// Whether a new connection may help.
     pub fn is_transient(&self) -> bool {
         match self {
             // a damaged event may have been damaged on the wire: the next reading tells
             Self::Lost(_) | Self::Damaged { .. } => true,
-            Self::PositionGone(_) | Self::ServerIdClash(_) | Self::Refused(_) => false,
+            Self::PositionGone(_)
+            | Self::OtherServer { .. }
+            | Self::OtherHistory { .. }
+            | Self::ServerIdClash(_)
+            | Self::Refused(_) => false,
         }
     }
 }
@@ -88,6 +134,31 @@ impl Feed {
             Err(RecvTimeoutError::Disconnected) => {
                 Err(TransportError::Lost("the reading thread ended".to_owned()))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_refusals_are_told_apart() {
+        type Check = fn(&TransportError) -> bool;
+        let cases: [(&str, Check); 4] = [
+            ("error 1236: Could not find first log file name in binary log index file", |e| {
+                matches!(e, TransportError::PositionGone(_))
+            }),
+            ("error 4052: A slave with the same server_uuid/server_id", |e| {
+                matches!(e, TransportError::ServerIdClash(_))
+            }),
+            ("ErrorPacket { error_code: 1045, error_message: \"Access denied\" }", |e| {
+                matches!(e, TransportError::Refused(_))
+            }),
+            ("Connection refused (os error 111)", TransportError::is_transient),
+        ];
+        for (text, holds) in cases {
+            assert!(holds(&TransportError::of_server(text)), "{text}: {:?}", TransportError::of_server(text));
         }
     }
 }
