@@ -26,6 +26,9 @@ const ACKNOWLEDGEMENT_LOOK: Duration = Duration::from_micros(200);
 /// The coordinator aborts a transaction that is open for longer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Bytes of the largest record that is published: 64 MiB.
+const LARGEST_RECORD: &str = "67108864";
+
 /// The topics of one source and what is already in them.
 #[derive(Debug)]
 pub(crate) struct Stage1 {
@@ -60,9 +63,13 @@ impl Stage1 {
         // replication -1: the broker's own default
         let changes = NewTopic::new(&stage1.topic, 1, TopicReplication::Fixed(-1))
             .set("cleanup.policy", "delete")
-            .set("retention.ms", &retention);
-        let checkpoints =
-            NewTopic::new(checkpoint::TOPIC, 1, TopicReplication::Fixed(-1)).set("cleanup.policy", "compact");
+            .set("retention.ms", &retention)
+            // the broker's default of 1 MiB is less than one row may have
+            .set("max.message.bytes", LARGEST_RECORD);
+        let checkpoints = NewTopic::new(checkpoint::TOPIC, 1, TopicReplication::Fixed(-1))
+            .set("cleanup.policy", "compact")
+            // read from its beginning at every start, and the last segment is never compacted: keep it short
+            .set("segment.bytes", "16777216");
         let options =
             AdminOptions::new().request_timeout(Some(ASK_TIMEOUT)).operation_timeout(Some(ASK_TIMEOUT));
         let results = admin.create_topics([&changes, &checkpoints], &options).await.map_err(unreachable)?;
@@ -241,7 +248,7 @@ impl Publisher {
             // bounds what is queued: a publisher that gets ahead waits
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "65536")
-            .set("message.max.bytes", "67108864")
+            .set("message.max.bytes", LARGEST_RECORD)
             .create()
             .map_err(|cause| PublishError::Definite(format!("kafka client: {cause}")))?;
         let publisher = Self {
@@ -363,6 +370,11 @@ impl Publisher {
                 ))
             }
             (_, Some(RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)) => fenced(),
+            // also where it is the reason why the whole transaction must be aborted: the next attempt would end the same way
+            (_, Some(RDKafkaErrorCode::MessageSizeTooLarge)) => PublishError::Definite(format!(
+                "{doing}: the broker refuses a record of this size; set max.message.bytes of topic {} to {LARGEST_RECORD}",
+                self.topic
+            )),
             (KafkaError::Transaction(error), _) if error.txn_requires_abort() => {
                 PublishError::Transient(format!("{doing}: {cause}"))
             }
@@ -372,10 +384,6 @@ impl Publisher {
             (KafkaError::Transaction(_), _) if doing == "commit_transaction" => {
                 PublishError::Unknown(format!("{doing}: {cause}"))
             }
-            (_, Some(RDKafkaErrorCode::MessageSizeTooLarge)) => PublishError::Definite(format!(
-                "{doing}: the broker refuses a record of this size; raise message.max.bytes of broker and topic {} to 64 MiB",
-                self.topic
-            )),
             _ => PublishError::Transient(format!("{doing}: {cause}")),
         }
     }
