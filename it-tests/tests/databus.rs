@@ -1,5 +1,7 @@
 //! databus against a real MariaDB and Kafka: what it publishes is what the source committed, whatever is killed.
 
+mod hostile;
+
 use crate::shared::{fresh, stack, unique};
 use anyhow::{Context, Result, ensure};
 use change_event::{
@@ -331,6 +333,11 @@ fn what_happens_in_tables_nobody_captures_never_stops_the_stream_g7() -> Result<
         "CREATE TABLE odd (id INT, t TIME(3), g GEOMETRY, f DOUBLE, b BIT(9), s SET('a','b'), l VARCHAR(9) CHARACTER SET gbk, u UUID);
          INSERT INTO odd VALUES (1, '-01:00:00.5', POINT(1,2), 1.5, 5, 'a,b', '收款', UUID());
          TRUNCATE odd; DROP TABLE odd;
+         CREATE INDEX noted ON entry (note); DROP INDEX noted ON entry;
+         CREATE TABLE child (id INT PRIMARY KEY REFERENCES entry (id) ON DELETE CASCADE); DROP TABLE child;
+         SET binlog_format = STATEMENT; CREATE TEMPORARY TABLE entry (id INT); DROP TEMPORARY TABLE entry; SET binlog_format = ROW;
+         SELECT 1 INTO OUTFILE 'one.txt'; CREATE TABLE loaded (id INT PRIMARY KEY);
+         SET binlog_format = STATEMENT; LOAD DATA INFILE 'one.txt' INTO TABLE loaded; SET binlog_format = ROW;
          SET binlog_format = STATEMENT; CREATE TABLE plain (id INT PRIMARY KEY); INSERT INTO plain VALUES (1); UPDATE plain SET id = 2;
          SET binlog_format = ROW; XA START 'x'; INSERT INTO plain VALUES (7); XA END 'x'; XA PREPARE 'x'; XA COMMIT 'x';
          INSERT INTO entry VALUES (1, 'after all that')",
@@ -343,6 +350,23 @@ fn what_happens_in_tables_nobody_captures_never_stops_the_stream_g7() -> Result<
 fn what_cannot_be_followed_in_a_captured_table_stops_with_file_position_type_and_table_g7() -> Result<()> {
     let cases = [
         ("TRUNCATE entry", "TRUNCATE of a captured table"),
+        ("CREATE OR REPLACE TABLE entry (id INT PRIMARY KEY)", "CREATE OR REPLACE of a captured table"),
+        ("RENAME TABLE entry TO archive", "RENAME of a captured table"),
+        ("DROP DATABASE SELF", "DROP DATABASE of a captured table's database"),
+        ("ALTER TABLE entry ADD SYSTEM VERSIONING", "SYSTEM VERSIONING in a captured table"),
+        (
+            "SELECT 2, 'x' INTO OUTFILE 'rows.txt'; SET binlog_format = STATEMENT; LOAD DATA INFILE 'rows.txt' INTO TABLE entry",
+            "LOAD DATA in statement format",
+        ),
+        (
+            "DELIMITER //\nCREATE FUNCTION f() RETURNS INT DETERMINISTIC BEGIN UPDATE entry SET note = 'f'; RETURN 1; END//\nDELIMITER ;
+             SET binlog_format = STATEMENT; SELECT f()",
+            "a stored function changed rows in statement format",
+        ),
+        (
+            "ALTER TABLE entry DROP PRIMARY KEY; INSERT INTO entry VALUES (2, 'x')",
+            "no primary key",
+        ),
         ("SET binlog_format = STATEMENT; UPDATE entry SET note = 'x'", "UPDATE in statement format"),
         ("SET binlog_row_image = MINIMAL; UPDATE entry SET note = 'x'", "binlog_row_image=FULL"),
         (
@@ -360,7 +384,7 @@ fn what_cannot_be_followed_in_a_captured_table_stops_with_file_position_type_and
         source.sql("INSERT INTO entry VALUES (1, 'good')")?;
         source.wait_for_changes(1)?;
         // XA names are global to the server
-        source.sql(&statements.replace("'y'", &format!("'{}'", source.name)))?;
+        source.sql(&statements.replace("'y'", &format!("'{}'", source.name)).replace("SELF", &source.name))?;
         let code = databus.wait_exit()?;
         let log = databus.log()?;
         let error = log
@@ -384,11 +408,13 @@ fn refusal(deployment: &Deployment) -> Result<(Option<i32>, String)> {
 fn a_source_that_cannot_be_followed_is_refused_with_the_setting_and_the_wanted_value_g7() -> Result<()> {
     let stack = Stack::start(fresh("databus-preflight").only(&[Part::MariaDb, Part::Kafka]))?;
     let source = Source::new(&stack, "id INT PRIMARY KEY, note VARCHAR(40) NOT NULL")?;
-    source.sql("SET GLOBAL binlog_format = STATEMENT; SET GLOBAL log_bin_compress = ON; CREATE TABLE child (id INT, latin VARCHAR(9) CHARACTER SET latin1)")?;
+    source.sql("SET GLOBAL binlog_format = STATEMENT; SET GLOBAL log_bin_compress = ON; CREATE TABLE child (id INT, latin VARCHAR(9) CHARACTER SET latin1);
+         CREATE TABLE falls (id INT PRIMARY KEY, parent INT, FOREIGN KEY (parent) REFERENCES entry (id) ON DELETE CASCADE);
+         CREATE TABLE past (id INT PRIMARY KEY) WITH SYSTEM VERSIONING")?;
     let mut deployment = source.deployment.clone();
     deployment.edit(|file| {
         let section = format!("source.{}", source.name);
-        file.set(&section, "tables", &format!("[\"{0}.entry\", \"{0}.child\", \"{0}.missing\"]", source.name))
+        file.set(&section, "tables", &format!("[\"{0}.entry\", \"{0}.child\", \"{0}.missing\", \"{0}.falls\", \"{0}.past\"]", source.name))
     })?;
     let (code, message) = refusal(&deployment)?;
     assert_eq!(code, Some(1), "{message}");
@@ -398,6 +424,8 @@ fn a_source_that_cannot_be_followed_is_refused_with_the_setting_and_the_wanted_v
         "child.latin: charset latin1",
         "child: it has no primary key",
         "missing: there is no such table",
+        "falls: it has a cascading foreign key",
+        "past: it has SYSTEM VERSIONING",
         "pipelines.toml:",
     ] {
         ensure!(message.contains(part), "{part:?} is not in:\n{message}");
