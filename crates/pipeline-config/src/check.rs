@@ -191,6 +191,13 @@ fn index(text: &Text<'_>, raw: raw::Index) -> Result<Index, ConfigError> {
     if !host.is_some_and(|host| !host.is_empty() && !host.contains('/')) {
         return Err(text.invalid(raw.url.span(), "wanted an address as http://host:port"));
     }
+    // a password in the address would end up in logs: it has its own key
+    if url.contains('@') {
+        return Err(text.invalid(
+            raw.url.span(),
+            "no user or password in the address: use index.user and index.password",
+        ));
+    }
     let login = match (raw.user, raw.password) {
         (Some(user), Some(password)) => Some((user, text.secret("index.password", password)?)),
         (None, None) => None,

@@ -201,7 +201,9 @@ fn fits(field: &str, kind: Kind, constant: &Constant) -> Result<(), String> {
     };
     let wanted = match (kind, constant) {
         (Kind::Amount, Constant::Int(_)) => return Ok(()),
-        (Kind::Ascii(max), Constant::Text(t)) if !t.is_empty() && t.len() <= max && t.is_ascii() => {
+        (Kind::Ascii(max), Constant::Text(t))
+            if !t.is_empty() && t.len() <= max && t.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
             return Ok(());
         }
         (Kind::Text(max), Constant::Text(t)) if t.chars().count() <= max => return Ok(()),
@@ -211,7 +213,7 @@ fn fits(field: &str, kind: Kind, constant: &Constant) -> Result<(), String> {
         }
         (Kind::ColumnOnly, _) => "a column of the row, as it is".to_owned(),
         (Kind::Amount, _) => "a whole number of minor units".to_owned(),
-        (Kind::Ascii(max), _) => format!("1 to {max} ASCII characters"),
+        (Kind::Ascii(max), _) => format!("1 to {max} printable ASCII characters without spaces"),
         (Kind::Text(max), _) => format!("text of at most {max} characters"),
         (Kind::Direction, _) => "\"in\" or \"out\"".to_owned(),
         (Kind::Currency, _) => "three capital letters".to_owned(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize,
-    de::{Deserializer, Error, Visitor},
+    de::{Deserializer, Error, MapAccess, Visitor},
 };
 use toml::Spanned;
 
@@ -146,11 +146,45 @@ pub(crate) struct FlowClass {
 }
 
 /// `{ env = "NAME" }` or `{ file = "path" }`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(crate) struct Secret {
     pub(crate) env: Option<String>,
     pub(crate) file: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        const WANTED: &str =
+            "a secret never stands in this file: wanted { env = \"NAME\" } or { file = \"path\" }";
+        struct SecretVisitor;
+        // serde's own message for a wrong type shows the value, and the value written here by mistake is the secret
+        impl<'de> Visitor<'de> for SecretVisitor {
+            type Value = Secret;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("{ env = \"NAME\" } or { file = \"path\" }")
+            }
+            fn visit_str<E: Error>(self, _: &str) -> Result<Secret, E> {
+                Err(E::custom(WANTED))
+            }
+            fn visit_i64<E: Error>(self, _: i64) -> Result<Secret, E> {
+                Err(E::custom(WANTED))
+            }
+            fn visit_f64<E: Error>(self, _: f64) -> Result<Secret, E> {
+                Err(E::custom(WANTED))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Secret, A::Error> {
+                let mut secret = Secret { env: None, file: None };
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "env" => secret.env = Some(map.next_value()?),
+                        "file" => secret.file = Some(map.next_value()?),
+                        _ => return Err(A::Error::custom(WANTED)),
+                    }
+                }
+                Ok(secret)
+            }
+        }
+        deserializer.deserialize_any(SecretVisitor)
+    }
 }
 
 #[derive(Deserialize)]

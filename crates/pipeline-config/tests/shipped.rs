@@ -73,12 +73,20 @@ fn contradictions_are_refused_with_their_place() {
         ("fee = { constant = 0 }\ncounterparty", "counterparty", "side payer has no fee"),
         ("is = \"not_null\"", "is = \"set\"", "\"set\" is not a test"),
         ("{ env = \"BILLS_PASSWORD\" }", "{ }", "a secret is { env"),
-        ("{ env = \"BILLS_PASSWORD\" }", "\"plain\"", "expected struct Secret"),
+        ("{ env = \"BILLS_PASSWORD\" }", "\"plain\"", "a secret never stands in this file"),
+        ("{ env = \"BILLS_PASSWORD\" }", "{ value = \"plain\" }", "a secret never stands in this file"),
+        (
+            "http://127.0.0.1:9200",
+            "http://elastic:plain@127.0.0.1:9200",
+            "no user or password in the address",
+        ),
+        ("{ constant = \"posted\" }", "{ constant = \"at rest\" }", "status cannot be \"at rest\""),
         ("\"accounting.fund_order\", ", "\"accounting.entry\", ", "accounting.entry is named twice"),
     ];
     for (from, to, wanted) in cases {
         let error = edited(from, to).expect_err(wanted);
         assert!(error.contains(wanted), "{from} -> {to}: wanted {wanted:?} in {error:?}");
+        assert!(!error.contains("plain"), "a secret is shown: {error}");
         let mut place = error.split(':');
         assert_eq!(place.next(), Some("pipelines.toml"), "{error}");
         assert!(place.next().is_some_and(|line| line.parse::<u32>().is_ok()), "no line in {error}");
