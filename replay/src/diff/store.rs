@@ -72,7 +72,12 @@ fn held(row: &MySqlRow) -> anyhow::Result<Held> {
         side: row.try_get("side")?,
         merchant_id: row.try_get("merchant_id")?,
         bill_type: row.try_get("bill_type")?,
-        direction: if direction == "in" { Direction::In } else { Direction::Out },
+        direction: match direction.as_str() {
+            "in" => Direction::In,
+            "out" => Direction::Out,
+            // taken for either, it could pass for equal
+            _ => anyhow::bail!("bill {bill_id} has direction {direction:?}, not in or out"),
+        },
         status: row.try_get("status")?,
         amount: row.try_get("amount")?,
         fee: row.try_get("fee")?,
