@@ -1,12 +1,16 @@
 //! Who calls: an app by its signature, or staff by the admin token. Whatever is wrong is a 401 with its own code.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, StatusCode, header};
+use moka::sync::Cache;
 use secrecy::{ExposeSecret, SecretString};
 use service_kit::{
     Problem, RawRequest,
-    flow::{Authenticate, FlowKey},
+    flow::{Authenticate, FlowControl, FlowKey},
     nonce::Nonces,
     signature::{self, Authorization, SignatureError, Signed},
 };
@@ -42,15 +46,23 @@ impl FlowKey for App {
     }
 }
 
+/// How long a key stays proven after its last good signature.
+const PROVEN_LIFE: Duration = Duration::from_secs(600);
+const MOST_PROVEN: u64 = 100_000;
+
 /// Checks signed requests: header, clock, key, signature, nonce, merchant; in that order, cheapest first.
 pub(crate) struct SignedRequests {
     directory: Directory,
     nonces: Nonces,
+    flow: Arc<FlowControl>,
+    /// Keys that signed right lately: they are looked up whatever strangers behind the same address do.
+    proven: Cache<String, ()>,
 }
 
 impl SignedRequests {
-    pub(crate) fn new(directory: Directory, nonces: Nonces) -> Self {
-        Self { directory, nonces }
+    pub(crate) fn new(directory: Directory, nonces: Nonces, flow: Arc<FlowControl>) -> Self {
+        let proven = Cache::builder().max_capacity(MOST_PROVEN).time_to_idle(PROVEN_LIFE).build();
+        Self { directory, nonces, flow, proven }
     }
 }
 
@@ -60,6 +72,9 @@ impl Authenticate for SignedRequests {
     async fn authenticate(&self, request: &RawRequest) -> Result<App, Problem> {
         let claimed = Authorization::of(&request.headers)?;
         signature::check_timestamp(claimed.timestamp, SystemTime::now())?;
+        if self.proven.get(&claimed.key_id).is_none() {
+            self.flow.check_stranger(request.peer)?;
+        }
         let key = self.directory.key(&claimed.key_id).await.map_err(directory_problem)?;
         let key = key
             .filter(|key| key.app_id == claimed.app_id && !key.revoked)
@@ -72,6 +87,7 @@ impl Authenticate for SignedRequests {
             body: &request.body,
         };
         signature::verify(key.secret.expose_secret(), &signed, &claimed.signature)?;
+        self.proven.insert(claimed.key_id, ());
         self.nonces.use_once(&claimed.app_id, &claimed.nonce).await?;
         let merchant = self.directory.merchant(key.merchant_id).await.map_err(directory_problem)?;
         let merchant = merchant.ok_or(SignatureError::KeyRefused)?;
@@ -135,7 +151,55 @@ impl Authenticate for StaffToken {
 
 #[cfg(test)]
 mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use service_kit::{flow::Rate, nonce::OnOutage, redis_link};
+    use sqlx::mysql::MySqlConnectOptions;
+
     use super::*;
+    use crate::{merchants::SealedSecrets, store};
+
+    #[tokio::test]
+    async fn a_stranger_who_has_run_dry_costs_no_look_up() {
+        let rate = Rate { per_second: 1, burst: 1 };
+        let flow = FlowControl::new(rate, rate);
+        // nobody listens on port 1: whoever asks the database gets its error and not the 429
+        let pool = store::pool(MySqlConnectOptions::new().host("127.0.0.1").port(1), 2);
+        let sealed = SealedSecrets::new(&SecretString::from(STANDARD.encode([7; 32]))).unwrap();
+        let redis = redis_link::connect("redis://127.0.0.1:1", None).unwrap();
+        let apps = SignedRequests::new(
+            Directory::new(pool, sealed),
+            Nonces::new(redis, OnOutage::Refuse),
+            flow.clone(),
+        );
+        let now = SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let claimed = Authorization {
+            app_id: "app".to_owned(),
+            key_id: "key".to_owned(),
+            timestamp: now.cast_signed(),
+            nonce: "n-1234567".to_owned(),
+            signature: [0; signature::SIGNATURE_BYTES],
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, claimed.format().parse().unwrap());
+        let request = RawRequest {
+            method: http::Method::GET,
+            path: "/v1/accounts".to_owned(),
+            query: None,
+            headers,
+            body: bytes::Bytes::new(),
+            peer: Some("192.0.2.7".parse().unwrap()),
+        };
+        // dry for a tenth of a second: a machine that sleeps longer in between gets another chance
+        let mut code = "";
+        for _ in 0..5 {
+            while flow.charge_stranger(request.peer).is_ok() {}
+            code = apps.authenticate(&request).await.unwrap_err().code();
+            if code == "rate_limited" {
+                break;
+            }
+        }
+        assert_eq!(code, "rate_limited");
+    }
 
     #[test]
     fn only_the_admin_token_itself_lets_staff_in() {

@@ -66,7 +66,7 @@ pub async fn run(settings: Settings, shutdown: Shutdown) -> anyhow::Result<()> {
         grants: Grants::new(redis),
         pool: pool.clone(),
     };
-    let apps = Arc::new(SignedRequests::new(directory.clone(), nonces));
+    let apps = Arc::new(SignedRequests::new(directory.clone(), nonces, flow.clone()));
     let staff = Arc::new(StaffToken::new(&settings.admin_token));
     let routes = routes::all(&flow, &apps, &staff, &api);
 

@@ -166,3 +166,24 @@ async fn requests_that_do_not_fit_are_named_exactly_and_change_nothing() -> Resu
     );
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_run_dry_are_429_and_an_app_behind_their_address_is_not() -> Result<()> {
+    let world = World::new().await?;
+    let app = world.merchant("CNY").await?;
+    assert_eq!(world.get(&app, "/v1/accounts").await?.status, 200);
+    let mut stranger = app.clone();
+    stranger.key_id = "key_unknown".to_owned();
+    let mut last = world.get(&stranger, "/v1/accounts").await?;
+    assert_eq!((last.status, last.code()), (401, "signature_key_refused"));
+    for _ in 0..500 {
+        last = world.get(&stranger, "/v1/accounts").await?;
+        if last.status != 401 {
+            break;
+        }
+    }
+    assert_eq!((last.status, last.code()), (429, "rate_limited"));
+    assert!(last.headers.contains_key("retry-after") && !last.headers.contains_key("ratelimit"));
+    assert_eq!(world.get(&app, "/v1/accounts").await?.status, 200);
+    Ok(())
+}

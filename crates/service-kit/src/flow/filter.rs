@@ -47,7 +47,8 @@ pub trait FlowKey {
 ///
 /// - `Ok` only for a caller who proved it; the flow key must not depend on what the caller can choose freely.
 /// - A 401 or 403 problem is charged to the stranger; other problems (503, say) are charged to nobody.
-/// - Before anything dear for a caller not yet proven, call [`FlowControl::charge_stranger`].
+/// - Before anything dear for a caller not yet proven, call [`FlowControl::charge_stranger`]; before anything at all
+///   that leaves the process, [`FlowControl::check_stranger`].
 pub trait Authenticate: Send + Sync + 'static {
     type Caller: FlowKey + Send + 'static;
 

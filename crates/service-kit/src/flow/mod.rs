@@ -7,8 +7,8 @@
 //! ```
 //!
 //! An app's bucket is charged after its signature is verified, so nobody can empty it by naming the app. A stranger
-//! who runs dry gets 429 in place of 401, without rate headers; whoever signs correctly is let in whatever strangers
-//! behind the same address do. Buckets are local to the process.
+//! who runs dry gets 429 in place of 401, without rate headers; whoever has signed correctly here lately is let in
+//! whatever strangers behind the same address do. Buckets are local to the process.
 
 mod bucket;
 mod filter;
@@ -126,11 +126,24 @@ impl FlowControl {
         if bucket.take() && self.all_strangers.take() {
             return Ok(());
         }
+        Err(self.deny_stranger(&bucket))
+    }
+
+    /// As [`Self::charge_stranger`], but takes nothing: for a look-up so cheap that whoever proves right after it need
+    /// not pay, while whoever has run dry must not cause any.
+    pub fn check_stranger(&self, peer: Option<IpAddr>) -> Result<(), Problem> {
+        match self.strangers.get(&Address::of(peer)) {
+            Some(bucket) if bucket.remaining() == 0 => Err(self.deny_stranger(&bucket)),
+            _ => Ok(()),
+        }
+    }
+
+    fn deny_stranger(&self, bucket: &Bucket) -> Problem {
         self.denied.with_label_values(&["stranger"]).inc();
         let detail = "too many requests without a valid signature from here: wait, then check key and secret";
-        Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail)
             .kind(QUOTA_EXCEEDED)
-            .retryable(bucket.wait()))
+            .retryable(bucket.wait())
     }
 }
 
