@@ -269,6 +269,46 @@ fn a_frozen_sync_worker_is_replaced_and_harms_nothing_when_it_wakes_g3_g4() -> R
 }
 
 #[test]
+fn a_router_whose_transaction_ran_out_while_nobody_took_over_goes_on_g4() -> Result<()> {
+    const ROWS: u64 = 40_000;
+    let world = World::new()?;
+    let worker = world.deployment.daemon("sync-worker", &["run", "--role", "router"])?;
+    let feed = world.feed("databus")?;
+    let mut last = 0;
+    for chunk in (1..=ROWS).collect::<Vec<_>>().chunks(5_000) {
+        last += chunk.len();
+        let records: Vec<(String, Option<Value>)> = chunk
+            .iter()
+            .map(|id| {
+                let order = world.order(*id, 10 + id % 7, 20 + id % 7, "x");
+                (id.to_string(), Some(world.change(i64::try_from(*id).unwrap_or(0), None, Some(&order))))
+            })
+            .collect();
+        feed.commit(&world.changes(), &records)?;
+        // frozen at a moment when the broker holds records of a transaction that is not committed
+        worker.pause()?;
+        if world.open_records()? > 0 {
+            break;
+        }
+        worker.resume()?;
+    }
+    ensure!(world.open_records()? > 0, "the router was never caught inside a transaction");
+    wait_until("the broker to give the transaction up", SOON, || match world.open_records() {
+        Ok(0) => Ok(()),
+        Ok(open) => Err(format!("{open} records are open").into()),
+        Err(error) => Err(Not::yet(error)),
+    })?;
+    worker.resume()?;
+    wait_until("the router to go on by itself", SOON, || match world.stage2() {
+        Ok(stage2) if stage2.len() == 2 * last => Ok(()),
+        Ok(stage2) => Err(format!("{} records of {}", stage2.len(), 2 * last).into()),
+        Err(error) => Err(Not::yet(error)),
+    })?;
+    ensure!(worker.log()?.contains("starting anew"), "{}", worker.log()?);
+    Ok(())
+}
+
+#[test]
 fn replay_diff_finds_nothing_where_nothing_differs_and_everything_where_something_does() -> Result<()> {
     let world = World::new()?;
     let worker = world.deployment.sync_worker()?;

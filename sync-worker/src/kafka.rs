@@ -16,6 +16,7 @@ use rdkafka::{
     producer::ProducerContext,
     types::RDKafkaErrorCode,
 };
+use service_kit::Shutdown;
 
 /// How long start-up waits for a broker.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
@@ -105,6 +106,16 @@ impl Away {
             tracing::warn!(group, %error, "consuming fails, trying again");
             *said = Some(Instant::now());
         }
+    }
+}
+
+/// A second before a role starts anew, or less if a stop is asked for. The group's own rebalance delay comes on top.
+pub(crate) fn pause_before_restart(shutdown: &Shutdown) {
+    for _ in 0..10 {
+        if shutdown.is_requested() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

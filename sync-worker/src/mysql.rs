@@ -13,6 +13,8 @@ use crate::mapping::{Column, TableShape, TableShapes};
 
 /// A server that does not answer in this time counts as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a second `migrate` waits for the first.
+const LOCK_WAIT_SECONDS: i32 = 120;
 
 /// A MySQL or MariaDB server could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,16 @@ pub enum MySqlError {
     /// The schema is not there.
     #[error("bill store at {host}:{port} has no table bill: run `sync-worker migrate`")]
     NotMigrated {
+        /// Host.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// Another migration does not end.
+    #[error(
+        "migrate the bill store at {host}:{port}: another migration has been running for {LOCK_WAIT_SECONDS} s; let it end, or end it"
+    )]
+    Locked {
         /// Host.
         host: String,
         /// Port.
@@ -113,8 +125,18 @@ pub async fn migrate_store(store: &Store) -> Result<(), MySqlError> {
         "CREATE DATABASE IF NOT EXISTS `{}` DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         store.database
     );
+    // sqlx's own lock asks for a negative timeout, which MariaDB answers at once and without the lock
+    let taken: Option<i64> =
+        sqlx::query_scalar("SELECT GET_LOCK(CONCAT('sync-worker migrate ', SHA1(?)), ?)")
+            .bind(&store.database)
+            .bind(LOCK_WAIT_SECONDS)
+            .fetch_one(&mut server)
+            .await
+            .map_err(&failed)?;
+    if taken != Some(1) {
+        return Err(MySqlError::Locked { host: store.login.host.clone(), port: store.login.port });
+    }
     server.execute(AssertSqlSafe(create)).await.map_err(&failed)?;
-    server.close().await.map_err(&failed)?;
     let pool = store_pool(store)?;
     sqlx::migrate!("../migrations/bills").run(&pool).await.map_err(|cause| MySqlError::Migrate {
         host: store.login.host.clone(),
@@ -122,7 +144,8 @@ pub async fn migrate_store(store: &Store) -> Result<(), MySqlError> {
         cause,
     })?;
     pool.close().await;
-    Ok(())
+    // the lock ends with its session
+    server.close().await.map_err(&failed)
 }
 
 /// The shapes of every table that a pipeline reads, as the sources hold them now. A table that is not there has none.

@@ -13,6 +13,7 @@ use it_tests::{
 };
 use rdkafka::{
     ClientConfig,
+    consumer::{BaseConsumer, Consumer},
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use serde_json::{Value, json};
@@ -78,6 +79,19 @@ impl<'a> World<'a> {
     /// Everything committed in stage 2, partition by partition.
     pub(super) fn stage2(&self) -> Result<Vec<Record>> {
         read_all(&self.brokers, &self.bills())
+    }
+
+    /// Records of stage 2 that belong to transactions that are not over.
+    pub(super) fn open_records(&self) -> Result<i64> {
+        let end = |isolation: &str| -> Result<i64> {
+            let asked: BaseConsumer = ClientConfig::new()
+                .set("bootstrap.servers", &self.brokers)
+                .set("isolation.level", isolation)
+                .create()?;
+            (0..12).map(|at| Ok(asked.fetch_watermarks(&self.bills(), at, SOON)?.1)).sum()
+        };
+        let stable = end("read_committed")?;
+        Ok(end("read_uncommitted")? - stable)
     }
 
     pub(super) fn store(&self) -> Result<Held> {

@@ -33,6 +33,14 @@ pub enum RouterError {
         /// What the client said.
         cause: String,
     },
+    /// A broker that was away, or a transaction that it gave up meanwhile: another start reads what became of it and goes on.
+    #[error("router of {topic}: {cause}")]
+    Interrupted {
+        /// Stage 1's topic.
+        topic: String,
+        /// What the client said.
+        cause: String,
+    },
     /// Another process took over.
     #[error("router of {topic}: fenced, another sync-worker has taken this source over; this one stops")]
     Fenced {

@@ -29,12 +29,12 @@ use super::{RouterError, position::Position};
 const IDLE: Duration = Duration::from_millis(100);
 /// Most input records in one transaction: enough that its round trips do not count under a backlog.
 const MAX_RECORDS: usize = 10_000;
-/// Under `max.poll.interval.ms` (5 min): how long a transaction is tried while the broker does not answer.
-const COMMIT_DEADLINE: Duration = Duration::from_secs(120);
+/// How long a commit is tried while the broker does not answer; then the router starts anew, which reads what became of it.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(30);
+/// The coordinator aborts a transaction that is open for longer.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two looks at whether all records are acknowledged.
 const ACKNOWLEDGEMENT_LOOK: Duration = Duration::from_micros(200);
-/// How long a take-over is tried while the broker does not answer.
-const START_DEADLINE: Duration = Duration::from_secs(60);
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a router needs.
@@ -51,8 +51,27 @@ pub struct Settings {
 }
 
 /// Routes one source until a stop is asked for; blocks, so give it a thread of its own.
+///
+/// What an outage of the broker breaks is made anew: consumer, producer and position. The group decides who is active then, so
+/// a process that was replaced meanwhile fences nobody.
 pub fn run(settings: &Settings, shutdown: &Shutdown) -> Result<(), RouterError> {
-    let group = format!("router.{}", settings.source.name);
+    loop {
+        match until_interrupted(settings, shutdown) {
+            Err(RouterError::Interrupted { topic, cause }) => {
+                tracing::warn!(topic, cause, "routing was interrupted, starting anew");
+                kafka::pause_before_restart(shutdown);
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn group(settings: &Settings) -> String {
+    format!("router.{}", settings.source.name)
+}
+
+fn until_interrupted(settings: &Settings, shutdown: &Shutdown) -> Result<(), RouterError> {
+    let group = group(settings);
     let topic = settings.source.changes_topic();
     let active = Arc::new(Mutex::new(Active::Standby));
     let context = Context {
@@ -89,10 +108,18 @@ struct Stage {
     producer: ThreadedProducer<kafka::Quiet>,
     /// Where the input stands, with everything of the open transaction.
     read: Position,
-    /// Input records in the open transaction; `None` when none is open.
-    open: Option<usize>,
+    open: Option<OpenTransaction>,
     /// Where the last committed transaction ended.
     committed: Position,
+    /// The last transaction was aborted: one more failure is not tried in place.
+    aborted: bool,
+}
+
+#[derive(Clone, Copy)]
+struct OpenTransaction {
+    since: Instant,
+    /// Input records in it.
+    records: usize,
 }
 
 fn lock(active: &Mutex<Active>) -> MutexGuard<'_, Active> {
@@ -184,10 +211,10 @@ impl Router<'_> {
 
     fn begin(&self, stage: &mut Stage) -> Result<(), RouterError> {
         match &mut stage.open {
-            Some(records) => *records += 1,
+            Some(open) => open.records += 1,
             None => {
-                stage.producer.begin_transaction().map_err(|error| self.broken(&error))?;
-                stage.open = Some(1);
+                stage.producer.begin_transaction().map_err(|error| self.failed(stage, &error))?;
+                stage.open = Some(OpenTransaction { since: Instant::now(), records: 1 });
             }
         }
         Ok(())
@@ -203,31 +230,33 @@ impl Router<'_> {
                     record = back;
                 }
                 // the transaction is already doomed: its commit says so, and the batch is done again
-                Err((error, _)) if !is_fenced(&error) => {
-                    tracing::debug!(topic = self.topic, %error, "produce failed");
-                    return Ok(());
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::State), _)) => return Ok(()),
+                Err((error @ KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
+                    return Err(self.broken(&error));
                 }
-                Err((error, _)) => return Err(self.broken(&error)),
+                // a record that the client does not take dooms nothing: a commit would leave it out without a word
+                Err((error, _)) => return Err(self.failed(stage, &error)),
             }
         }
     }
 
     /// Commits the open transaction: records, offset and last seq together.
     fn commit(&self, stage: &mut Stage) -> Result<(), RouterError> {
-        let Some(records) = stage.open else { return Ok(()) };
+        let Some(open) = stage.open else { return Ok(()) };
         match self.try_commit(stage) {
             Ok(()) => {
-                self.settings.metrics.router_batch.observe(records as f64);
+                self.settings.metrics.router_batch.observe(open.records as f64);
                 stage.open = None;
                 stage.committed = stage.read;
+                stage.aborted = false;
                 Ok(())
             }
-            Err(error) if is_fenced(&error) => Err(self.broken(&error)),
-            Err(error) => {
-                tracing::warn!(topic = self.topic, records, %error, "transaction failed, doing it again");
+            Err(KafkaError::Transaction(error)) if error.txn_requires_abort() && !stage.aborted => {
+                tracing::warn!(topic = self.topic, open.records, %error, "transaction failed, doing it again");
                 self.settings.metrics.aborts.inc();
                 self.abort_and_rewind(stage)
             }
+            Err(error) => Err(self.failed(stage, &error)),
         }
     }
 
@@ -253,13 +282,12 @@ impl Router<'_> {
 
     /// Ends the transaction without effect and reads its input again.
     fn abort_and_rewind(&self, stage: &mut Stage) -> Result<(), RouterError> {
-        let deadline = Instant::now() + COMMIT_DEADLINE;
-        retried(deadline, || stage.producer.abort_transaction(ASK_TIMEOUT))
-            .map_err(|error| self.broken(&error))?;
+        stage.producer.abort_transaction(ASK_TIMEOUT).map_err(|error| self.failed(stage, &error))?;
         stage.open = None;
+        stage.aborted = true;
         stage.read = stage.committed;
         let back = Offset::Offset(stage.committed.offset);
-        self.consumer.seek(&self.topic, 0, back, ASK_TIMEOUT).map_err(|error| self.broken(&error))
+        self.consumer.seek(&self.topic, 0, back, ASK_TIMEOUT).map_err(|error| self.failed(stage, &error))
     }
 
     fn poll_error(&self, error: &KafkaError) -> Result<(), RouterError> {
@@ -278,20 +306,31 @@ impl Router<'_> {
     }
 
     fn broken(&self, error: &KafkaError) -> RouterError {
+        RouterError::Kafka { topic: self.topic.clone(), cause: error.to_string() }
+    }
+
+    /// What an error of the producer or of its transaction means.
+    fn failed(&self, stage: &Stage, error: &KafkaError) -> RouterError {
+        let code = match error.rdkafka_error_code() {
+            // the first fatal error says why the producer died; later calls only say that it did
+            Some(RDKafkaErrorCode::Fatal) => stage.producer.client().fatal_error().map(|(code, _)| code),
+            code => code,
+        };
         let topic = self.topic.clone();
-        if is_fenced(error) {
+        if taken_over(code, stage.open.map(|open| open.since.elapsed())) {
             RouterError::Fenced { topic }
         } else {
-            RouterError::Kafka { topic, cause: error.to_string() }
+            RouterError::Interrupted { topic, cause: error.to_string() }
         }
     }
 }
 
-/// Another producer with our transactional id is there.
-fn is_fenced(error: &KafkaError) -> bool {
+/// Another producer with our transactional id is there. The coordinator says the same of a transaction that outlived its timeout
+/// (docs/adr/0002).
+fn taken_over(code: Option<RDKafkaErrorCode>, open_for: Option<Duration>) -> bool {
     use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
-    let code = error.rdkafka_error_code();
     matches!(code, Some(Fenced | ProducerFenced | InvalidProducerEpoch))
+        && open_for.is_none_or(|age| age < TRANSACTION_TIMEOUT)
 }
 
 /// Calls `ask` again while librdkafka says that it may be.
@@ -351,20 +390,14 @@ impl ConsumerContext for Context {
 impl Context {
     /// The order matters: `init_transactions` ends whatever the one before left open, only then its offset is final.
     fn take_over(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> Active {
-        let deadline = Instant::now() + START_DEADLINE;
-        loop {
-            match self.try_take_over(consumer, partitions) {
-                Ok(stage) => {
-                    tracing::info!(topic = self.topic, offset = stage.read.offset, seq = %stage.read.last_seq, "routing");
-                    return Active::Routing(stage);
-                }
-                Err(TakeOverError::Definite(error)) => return Active::Failed(error),
-                Err(TakeOverError::Transient(cause)) if Instant::now() >= deadline => {
-                    return Active::Failed(RouterError::Kafka { topic: self.topic.clone(), cause });
-                }
-                Err(TakeOverError::Transient(error)) => {
-                    tracing::warn!(topic = self.topic, error, "take-over failed, trying again");
-                }
+        match self.try_take_over(consumer, partitions) {
+            Ok(stage) => {
+                tracing::info!(topic = self.topic, offset = stage.read.offset, seq = %stage.read.last_seq, "routing");
+                Active::Routing(stage)
+            }
+            Err(TakeOverError::Definite(error)) => Active::Failed(error),
+            Err(TakeOverError::Transient(cause)) => {
+                Active::Failed(RouterError::Interrupted { topic: self.topic.clone(), cause })
             }
         }
     }
@@ -396,14 +429,14 @@ impl Context {
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&self.topic, 0, Offset::Offset(read.offset))?;
         consumer.assign(&assignment)?;
-        Ok(Stage { producer, read, open: None, committed: read })
+        Ok(Stage { producer, read, open: None, committed: read, aborted: false })
     }
 
     fn producer_settings(&self) -> rdkafka::ClientConfig {
         let mut settings = kafka::client(&self.kafka);
         settings
             .set("transactional.id", &self.group)
-            .set("transaction.timeout.ms", "10000")
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
             .set("linger.ms", "1")
@@ -442,5 +475,22 @@ enum TakeOverError {
 impl From<KafkaError> for TakeOverError {
     fn from(error: KafkaError) -> Self {
         Self::Transient(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_outlived_its_timeout_is_not_a_take_over() {
+        use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, InvalidTransactionalState, ProducerFenced};
+        for code in [Fenced, ProducerFenced, InvalidProducerEpoch] {
+            assert!(taken_over(Some(code), Some(Duration::from_secs(9))), "{code:?}");
+            assert!(taken_over(Some(code), None), "{code:?}");
+            assert!(!taken_over(Some(code), Some(TRANSACTION_TIMEOUT)), "{code:?}");
+        }
+        assert!(!taken_over(Some(InvalidTransactionalState), Some(Duration::from_secs(1))));
+        assert!(!taken_over(None, None));
     }
 }

@@ -41,8 +41,6 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
 /// How long a revoke or a stop waits for the write under way.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
-/// How long the start of a partition is tried while the broker does not answer.
-const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a writer needs besides its sink.
 #[derive(Clone)]
@@ -64,6 +62,24 @@ pub fn run<S: Sink>(
     runtime: Handle,
     shutdown: &Shutdown,
 ) -> Result<(), WriterError> {
+    let sink = Arc::new(sink);
+    loop {
+        match until_interrupted(&sink, settings, &runtime, shutdown) {
+            Err(WriterError::Interrupted { group, cause }) => {
+                tracing::warn!(group, cause, "writing was interrupted, starting anew");
+                kafka::pause_before_restart(shutdown);
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn until_interrupted<S: Sink>(
+    sink: &Arc<S>,
+    settings: &Settings,
+    runtime: &Handle,
+    shutdown: &Shutdown,
+) -> Result<(), WriterError> {
     let group = sink.group();
     let broken = |error: KafkaError| WriterError::Kafka { group: group.to_owned(), cause: error.to_string() };
     let group_id = group_id(group, &settings.kafka.bills_topic);
@@ -80,7 +96,7 @@ pub fn run<S: Sink>(
     let consumer: BaseConsumer<Context> =
         BaseConsumer::from_config_and_context(&client, context).map_err(broken)?;
     consumer.subscribe(&[&settings.kafka.bills_topic]).map_err(broken)?;
-    let writer = Writer { sink: Arc::new(sink), settings, runtime, consumer, state };
+    let writer = Writer { sink: Arc::clone(sink), settings, runtime: runtime.clone(), consumer, state };
     let ended = writer.consume(shutdown);
     writer.drain();
     ended
@@ -354,7 +370,9 @@ impl Context {
         consumer.incremental_assign(&assigned).map_err(broken)?;
         let mut state = lock(&self.state);
         if state.paused {
-            // the new ones are not paused: the next step pauses all of them again
+            // the new ones are not paused: all go on, and the next step pauses them again if it must
+            let all = consumer.assignment().map_err(broken)?;
+            consumer.resume(&all).map_err(broken)?;
             state.paused = false;
         }
         tracing::info!(group = self.group, partitions = assigned.count(), "partitions taken over");
@@ -366,22 +384,12 @@ impl Context {
         consumer: &BaseConsumer<Self>,
         partitions: &TopicPartitionList,
     ) -> Result<Vec<kafka::Start>, WriterError> {
-        let deadline = Instant::now() + START_DEADLINE;
-        loop {
-            match kafka::starts(consumer, &self.group_id, partitions) {
-                Ok(starts) => return Ok(starts),
-                Err(StartError::Definite(error)) => return Err(error.into()),
-                Err(error @ StartError::Transient { .. }) if Instant::now() >= deadline => {
-                    return Err(WriterError::Kafka {
-                        group: self.group.to_owned(),
-                        cause: error.to_string(),
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(group = self.group, %error, "taking partitions over, trying again")
-                }
+        kafka::starts(consumer, &self.group_id, partitions).map_err(|error| match error {
+            StartError::Definite(error) => error.into(),
+            error @ StartError::Transient { .. } => {
+                WriterError::Interrupted { group: self.group.to_owned(), cause: error.to_string() }
             }
-        }
+        })
     }
 
     /// Stop, drain, commit, hand over: after this another writer owns the partitions.

@@ -31,6 +31,14 @@ pub enum WriterError {
         /// What the client said.
         cause: String,
     },
+    /// A broker that was away while partitions were taken over: another start goes on.
+    #[error("group {group}: {cause}")]
+    Interrupted {
+        /// Consumer group.
+        group: String,
+        /// What the client said.
+        cause: String,
+    },
     /// Something that is not a bill record.
     #[error("group {group}: {topic}-{partition} offset {offset} is not a bill record: {cause}")]
     NotABill {
