@@ -110,6 +110,9 @@ async fn what_is_anothers_or_gone_is_404_and_never_in_a_list() -> Result<()> {
 async fn what_is_not_understood_is_400_and_names_the_parameter() -> Result<()> {
     let world = world().await?;
     let app = world.desk.merchant(1, &[41], "UTC", LONG);
+    // the first and the last moment there is
+    world.ok(&app, "/v1/bills?from=0000-01-01T00:00:00Z&to=9999-12-31T23:59:59.999999Z").await?;
+    world.ok(&app, "/v1/bills?from=0000-01-01T00:00:00-23:59").await?;
     let other = world.desk.merchant(2, &[41], "UTC", LONG);
     let at = "2026-11-22 18:20:00.123456";
     let seeds: Vec<Seed> =
