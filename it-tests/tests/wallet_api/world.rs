@@ -176,7 +176,8 @@ impl World {
     /// The merchant's balance, as the API says.
     pub(super) async fn balance(&self, app: &App) -> Result<i64> {
         let answer = self.get(app, "/v1/accounts").await?;
-        ensure!(answer.body["items"][0]["account_id"] == app.account_id.to_string(), "{answer:?}");
+        let account_id = app.account_id.to_string();
+        ensure!(answer.body["items"][0]["account_id"] == account_id.as_str(), "{answer:?}");
         answer.body["items"][0]["balance"].as_i64().with_context(|| format!("{answer:?}"))
     }
 
