@@ -309,6 +309,52 @@ fn a_router_whose_transaction_ran_out_while_nobody_took_over_goes_on_g4() -> Res
 }
 
 #[test]
+fn a_group_that_has_passed_everything_reports_no_lag() -> Result<()> {
+    let world = World::new()?;
+    let worker = world.deployment.sync_worker()?;
+    let feed = world.feed("databus")?;
+    let mut expected = Held::new();
+    let mut records = Vec::new();
+    for id in 1..=60_u64 {
+        let order = world.order(id, 100 + id, 200 + id, "x");
+        let seq = i64::try_from(id)?;
+        records.push((id.to_string(), Some(world.change(seq, None, Some(&order)))));
+        for (side, account) in [("payer", 100 + id), ("payee", 200 + id)] {
+            expected.insert(
+                (account, format!("orders.{}.{side}.{id}", world.name)),
+                (seq, false, "x".to_owned()),
+            );
+        }
+    }
+    feed.commit(&world.changes(), &records)?;
+    world.wait_for(&expected)?;
+    wait_until("three groups to report no lag", SOON, || {
+        let metrics = worker.metrics().map_err(Not::yet)?;
+        let lags: Vec<&str> =
+            metrics.lines().filter(|line| line.starts_with("sync_worker_lag_records{")).collect();
+        if lags.len() == 3 && lags.iter().all(|line| line.ends_with(" 0")) {
+            Ok(())
+        } else {
+            Err(format!("{lags:?}").into())
+        }
+    })
+}
+
+#[test]
+fn migrations_at_the_same_time_wait_for_each_other() -> Result<()> {
+    let world = World::new()?;
+    world.store_sql(&format!("DROP DATABASE {}_bills; CREATE DATABASE {}_bills", world.name, world.name))?;
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| world.deployment.run_ok("sync-worker", &["migrate"]).map(drop)))
+            .collect();
+        all.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
+    })?;
+    assert_eq!(world.store_sql("SELECT COUNT(*) FROM _sqlx_migrations")?.trim(), "1");
+    Ok(())
+}
+
+#[test]
 fn replay_diff_finds_nothing_where_nothing_differs_and_everything_where_something_does() -> Result<()> {
     let world = World::new()?;
     let worker = world.deployment.sync_worker()?;

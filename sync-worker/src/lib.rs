@@ -17,6 +17,7 @@
 
 pub mod daemon;
 mod kafka;
+mod lag;
 pub mod mapping;
 pub mod metrics;
 pub mod mysql;

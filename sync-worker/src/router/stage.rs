@@ -19,6 +19,7 @@ use service_kit::Shutdown;
 
 use crate::{
     kafka::{self, StartError},
+    lag::lag,
     mapping::Mapper,
     metrics::Metrics,
 };
@@ -355,9 +356,7 @@ struct Context {
 
 impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
-        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
-        let lag: i64 = partitions.map(|partition| partition.consumer_lag.max(0)).sum();
-        self.metrics.lag.with_label_values(&[&self.group]).set(lag);
+        self.metrics.lag.with_label_values(&[&self.group]).set(lag(&statistics, false));
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

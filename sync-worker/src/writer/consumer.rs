@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     kafka::{self, StartError},
+    lag::lag,
     metrics::Metrics,
     sink::Sink,
 };
@@ -122,6 +123,13 @@ struct State {
     committed_at: Option<Instant>,
     paused: bool,
     failed: Option<WriterError>,
+}
+
+impl State {
+    /// Records were read that are not in the sink yet.
+    fn unfinished(&self) -> bool {
+        self.paused || self.under_way.is_some() || !self.filling.is_empty()
+    }
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
@@ -312,9 +320,9 @@ struct Context {
 
 impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
-        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
-        let lag: i64 = partitions.map(|partition| partition.consumer_lag.max(0)).sum();
-        self.metrics.lag.with_label_values(&[self.group]).set(lag);
+        // called inside `poll`, as the rebalance is
+        let unfinished = lock(&self.state).unfinished();
+        self.metrics.lag.with_label_values(&[self.group]).set(lag(&statistics, unfinished));
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
