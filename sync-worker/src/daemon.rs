@@ -18,11 +18,7 @@ use crate::{
     metrics::Metrics,
     mysql::{self, MySqlError},
     router,
-    sink::{
-        Sink,
-        elasticsearch::{BillIndex, IndexError},
-        mysql::BillStore,
-    },
+    sink::{Sink, elasticsearch::BillIndex, mysql::BillStore},
     writer,
 };
 
@@ -166,7 +162,7 @@ impl Sinks {
         if let Some(index) = &index {
             match index.check().await {
                 Ok(_) => {}
-                Err(error @ IndexError::Unreachable { .. }) => tracing::warn!(%error, "starting without it"),
+                Err(error) if error.is_away() => tracing::warn!(%error, "starting without it"),
                 Err(error) => return Err(error.into()),
             }
         }

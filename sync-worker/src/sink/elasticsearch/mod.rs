@@ -88,6 +88,17 @@ pub enum IndexError {
     },
 }
 
+impl IndexError {
+    /// True if the index may come back by itself: no answer, or one that says "not now", as while a cluster starts.
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused { status, .. } => matches!(status, 429 | 500..=599),
+            _ => false,
+        }
+    }
+}
+
 impl BillIndex {
     /// A client for the configured index; nothing is sent yet.
     pub fn new(index: &Index) -> Result<Self, IndexError> {
@@ -182,4 +193,21 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_is_not_up_yet_is_away_and_one_that_forbids_is_not() {
+        let refused = |status| IndexError::Refused {
+            url: String::new(),
+            request: String::new(),
+            status,
+            body: String::new(),
+        };
+        assert!(refused(503).is_away() && refused(429).is_away());
+        assert!(!refused(401).is_away() && !refused(400).is_away());
+    }
 }

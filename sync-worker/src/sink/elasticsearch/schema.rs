@@ -17,8 +17,11 @@ impl BillIndex {
         let mut body = definition(self.refresh_interval.as_millis());
         body["aliases"] = json!({ self.alias.as_str(): {} });
         let (status, answer) = self.send(Method::Put, &format!("/{index}"), Some(body)).await?;
-        let lost_the_race = answer["error"]["type"] == "resource_already_exists_exception";
-        if status == 200 || lost_the_race {
+        if answer["error"]["type"] == "resource_already_exists_exception" {
+            // another migration was faster, or the index stands there without its alias: only the first is well
+            return self.check().await.map(|index| format!("alias {} stands on {index}", self.alias));
+        }
+        if status == 200 {
             return Ok(format!("created index {index} with alias {}", self.alias));
         }
         Err(self.refused(&format!("PUT /{index}"), status, &answer))

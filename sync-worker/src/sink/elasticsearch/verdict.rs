@@ -117,7 +117,6 @@ fn is_about_the_document(kind: &str) -> bool {
         "document_parsing_exception"
             | "mapper_parsing_exception"
             | "strict_dynamic_mapping_exception"
-            | "illegal_argument_exception"
             | "parsing_exception"
     )
 }
@@ -202,6 +201,8 @@ mod tests {
             (404, "index_not_found_exception"),
             (403, "cluster_block_exception"),
             (400, "index_closed_exception"),
+            // an alias over two indexes, none of them to write to
+            (400, "illegal_argument_exception"),
         ] {
             assert!(matches!(verdict(&[(200, ""), (status, kind)]), Verdict::Stop { .. }), "{kind}");
         }
