@@ -5,7 +5,7 @@ mod world;
 
 use std::collections::BTreeMap;
 
-use crate::shared::fresh;
+use crate::shared::{fresh, unique};
 use anyhow::{Context, Result, ensure};
 use change_event::stage2::{BillOp, BillRecord};
 use it_tests::harness::{Not, Part, Service, Stack, wait_until};
@@ -111,6 +111,37 @@ fn the_router_keeps_account_order_and_ends_the_bill_of_a_side_that_went_away_g3(
         .map(|(account, ops)| (account.to_owned(), ops.into_iter().map(str::to_owned).collect::<Vec<_>>()));
     assert_eq!(seen, BTreeMap::from(expected));
     Ok(())
+}
+
+#[test]
+fn a_router_that_stands_by_takes_over_when_the_active_one_is_killed_g3_g4() -> Result<()> {
+    let world = World::new()?;
+    let mut active = world.deployment.daemon("sync-worker", &["run", "--role", "router"])?;
+    let routed = |count: usize| {
+        wait_until("the changes to be routed", SOON, || match world.stage2() {
+            Ok(stage2) if stage2.len() == count => Ok(()),
+            Ok(stage2) => Err(format!("{} records of {count}", stage2.len()).into()),
+            Err(error) => Err(Not::yet(error)),
+        })
+    };
+    let feed = world.feed("databus")?;
+    let order =
+        |id: u64| (id.to_string(), Some(world.change(id as i64, None, Some(&world.order(id, 10, 20, "x")))));
+    feed.commit(&world.changes(), &[order(1)])?;
+    routed(2)?;
+    let standby =
+        world.deployment.twin(&unique("standby"))?.daemon("sync-worker", &["run", "--role", "router"])?;
+    wait_until("the second router to stand by", SOON, || {
+        match standby.metric("sync_worker_assigned_partitions") {
+            Ok(Some(0.0)) => Ok(()),
+            other => Err(Not::Yet(format!("{other:?}"))),
+        }
+    })?;
+
+    active.kill_9()?;
+    feed.commit(&world.changes(), &[order(2)])?;
+
+    routed(4)
 }
 
 #[test]

@@ -1,4 +1,7 @@
-//! The router's thread, its consumer and its transactional producer. The only file of this role that knows rdkafka.
+//! The router's thread, its consumer and its transactional producer. This file and `membership` are the only ones of this role that
+//! know rdkafka.
+
+mod membership;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -8,23 +11,19 @@ use std::{
 use change_event::{envelope::Change, stage2::BillOp};
 use pipeline_config::{Kafka, Source};
 use rdkafka::{
-    ClientContext, Message, Offset, Statistics, TopicPartitionList,
-    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    Message, Offset, TopicPartitionList,
+    config::FromClientConfigAndContext as _,
+    consumer::{BaseConsumer, Consumer},
     error::KafkaError,
     producer::{BaseRecord, Producer, ThreadedProducer},
-    types::{RDKafkaErrorCode, RDKafkaRespErr},
+    types::RDKafkaErrorCode,
 };
 use service_kit::Shutdown;
 
-use crate::{
-    kafka::{self, StartError},
-    lag::lag,
-    mapping::Mapper,
-    metrics::Metrics,
-};
+use crate::{kafka, mapping::Mapper, metrics::Metrics};
 
 use super::{RouterError, position::Position};
+use membership::Context;
 
 /// How long an idle poll lasts: also how soon a stop is noticed.
 const IDLE: Duration = Duration::from_millis(100);
@@ -342,138 +341,6 @@ fn retried(deadline: Instant, ask: impl Fn() -> Result<(), KafkaError>) -> Resul
             Err(KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut)) if Instant::now() < deadline => {}
             done => return done,
         }
-    }
-}
-
-struct Context {
-    group: String,
-    topic: String,
-    kafka: Kafka,
-    active: Arc<Mutex<Active>>,
-    metrics: Metrics,
-    away: kafka::Away,
-}
-
-impl ClientContext for Context {
-    fn stats(&self, statistics: Statistics) {
-        self.metrics.lag.with_label_values(&[&self.group]).set(lag(&statistics, false));
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        kafka::log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(group = self.group, %error, reason, "kafka client");
-    }
-}
-
-impl ConsumerContext for Context {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        event: RDKafkaRespErr,
-        partitions: &mut TopicPartitionList,
-    ) {
-        let assigned =
-            event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && partitions.count() > 0;
-        let active = if assigned { self.take_over(consumer, partitions) } else { self.give_up(consumer) };
-        self.metrics
-            .partitions
-            .with_label_values(&[&self.group])
-            .set(i64::from(matches!(active, Active::Routing(_))));
-        *lock(&self.active) = active;
-    }
-}
-
-impl Context {
-    /// The order matters: `init_transactions` ends whatever the one before left open, only then its offset is final.
-    fn take_over(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> Active {
-        match self.try_take_over(consumer, partitions) {
-            Ok(stage) => {
-                tracing::info!(topic = self.topic, offset = stage.read.offset, seq = %stage.read.last_seq, "routing");
-                Active::Routing(stage)
-            }
-            Err(TakeOverError::Definite(error)) => Active::Failed(error),
-            Err(TakeOverError::Transient(cause)) => {
-                Active::Failed(RouterError::Interrupted { topic: self.topic.clone(), cause })
-            }
-        }
-    }
-
-    fn try_take_over(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        partitions: &TopicPartitionList,
-    ) -> Result<Stage, TakeOverError> {
-        let producer: ThreadedProducer<kafka::Quiet> =
-            self.producer_settings().create_with_context(kafka::Quiet)?;
-        producer.init_transactions(Duration::from_secs(20))?;
-        let start = match kafka::starts(consumer, &self.group, partitions) {
-            Ok(starts) => starts.into_iter().find(|start| start.partition == 0),
-            Err(StartError::Definite(error)) => return Err(TakeOverError::Definite(error.into())),
-            Err(error @ StartError::Transient { .. }) => {
-                return Err(TakeOverError::Transient(error.to_string()));
-            }
-        };
-        let start =
-            start.ok_or_else(|| TakeOverError::Transient("partition 0 is not assigned".to_owned()))?;
-        let read = match start.metadata {
-            None => Position::BEGINNING,
-            Some(metadata) => Position::stored(start.offset, &metadata).ok_or_else(|| {
-                let (topic, offset) = (self.topic.clone(), start.offset);
-                TakeOverError::Definite(RouterError::LastSeqUnknown { topic, offset, metadata })
-            })?,
-        };
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(&self.topic, 0, Offset::Offset(read.offset))?;
-        consumer.assign(&assignment)?;
-        Ok(Stage { producer, read, open: None, committed: read, aborted: false })
-    }
-
-    fn producer_settings(&self) -> rdkafka::ClientConfig {
-        let mut settings = kafka::client(&self.kafka);
-        settings
-            .set("transactional.id", &self.group)
-            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
-            .set("partitioner", "murmur2_random")
-            .set("compression.type", "lz4")
-            .set("linger.ms", "1")
-            .set("batch.size", "524288")
-            .set("queue.buffering.max.messages", "200000")
-            .set("queue.buffering.max.kbytes", "131072");
-        settings
-    }
-
-    /// Ends the open transaction without effect: its input is read again by the next owner.
-    fn give_up(&self, consumer: &BaseConsumer<Self>) -> Active {
-        let was = std::mem::replace(&mut *lock(&self.active), Active::Standby);
-        if let Active::Routing(Stage { producer, open: Some(_), .. }) = &was
-            && let Err(error) = producer.abort_transaction(ASK_TIMEOUT)
-        {
-            // the next owner's init_transactions ends it
-            tracing::warn!(topic = self.topic, %error, "open transaction left to the next owner");
-        }
-        if let Err(error) = consumer.unassign() {
-            tracing::warn!(topic = self.topic, %error, "unassign");
-        }
-        match was {
-            Active::Routing(_) => tracing::info!(topic = self.topic, "handed over"),
-            Active::Standby => {}
-            Active::Failed(error) => return Active::Failed(error),
-        }
-        Active::Standby
-    }
-}
-
-enum TakeOverError {
-    Transient(String),
-    Definite(RouterError),
-}
-
-impl From<KafkaError> for TakeOverError {
-    fn from(error: KafkaError) -> Self {
-        Self::Transient(error.to_string())
     }
 }
 

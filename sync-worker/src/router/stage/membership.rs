@@ -1,0 +1,173 @@
+//! Membership of the router's consumer group: who gets the source's one partition is the active router, everybody else stands by.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use pipeline_config::Kafka;
+use rdkafka::{
+    ClientContext, Offset, Statistics, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::KafkaError,
+    producer::{Producer, ThreadedProducer},
+    types::RDKafkaRespErr,
+};
+
+use super::{
+    super::{RouterError, position::Position},
+    ASK_TIMEOUT, Active, Stage, TRANSACTION_TIMEOUT, lock,
+};
+use crate::{
+    kafka::{self, StartError},
+    lag::lag,
+    metrics::Metrics,
+};
+
+/// What the consumer's callbacks work with.
+pub(super) struct Context {
+    pub(super) group: String,
+    pub(super) topic: String,
+    pub(super) kafka: Kafka,
+    pub(super) active: Arc<Mutex<Active>>,
+    pub(super) metrics: Metrics,
+    pub(super) away: kafka::Away,
+}
+
+impl ClientContext for Context {
+    fn stats(&self, statistics: Statistics) {
+        self.metrics.lag.with_label_values(&[&self.group]).set(lag(&statistics, false));
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        kafka::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(group = self.group, %error, reason, "kafka client");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let active = match event {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS if partitions.count() > 0 => {
+                self.take_over(consumer, partitions)
+            }
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.stand_by(consumer, partitions),
+            _ => self.give_up(consumer),
+        };
+        self.metrics
+            .partitions
+            .with_label_values(&[&self.group])
+            .set(i64::from(matches!(active, Active::Routing(_))));
+        *lock(&self.active) = active;
+    }
+}
+
+impl Context {
+    /// Takes an empty assignment. It must be answered like any other: a member that does not answer is left out of every later one.
+    fn stand_by(&self, consumer: &BaseConsumer<Self>, nothing: &TopicPartitionList) -> Active {
+        match consumer.assign(nothing) {
+            Ok(()) => Active::Standby,
+            Err(error) => {
+                Active::Failed(RouterError::Kafka { topic: self.topic.clone(), cause: error.to_string() })
+            }
+        }
+    }
+
+    /// The order matters: `init_transactions` ends whatever the one before left open, only then its offset is final.
+    fn take_over(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> Active {
+        match self.try_take_over(consumer, partitions) {
+            Ok(stage) => {
+                tracing::info!(topic = self.topic, offset = stage.read.offset, seq = %stage.read.last_seq, "routing");
+                Active::Routing(stage)
+            }
+            Err(TakeOverError::Definite(error)) => Active::Failed(error),
+            Err(TakeOverError::Transient(cause)) => {
+                Active::Failed(RouterError::Interrupted { topic: self.topic.clone(), cause })
+            }
+        }
+    }
+
+    fn try_take_over(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &TopicPartitionList,
+    ) -> Result<Stage, TakeOverError> {
+        let producer: ThreadedProducer<kafka::Quiet> =
+            self.producer_settings().create_with_context(kafka::Quiet)?;
+        producer.init_transactions(Duration::from_secs(20))?;
+        let start = match kafka::starts(consumer, &self.group, partitions) {
+            Ok(starts) => starts.into_iter().find(|start| start.partition == 0),
+            Err(StartError::Definite(error)) => return Err(TakeOverError::Definite(error.into())),
+            Err(error @ StartError::Transient { .. }) => {
+                return Err(TakeOverError::Transient(error.to_string()));
+            }
+        };
+        let start =
+            start.ok_or_else(|| TakeOverError::Transient("partition 0 is not assigned".to_owned()))?;
+        let read = match start.metadata {
+            None => Position::BEGINNING,
+            Some(metadata) => Position::stored(start.offset, &metadata).ok_or_else(|| {
+                let (topic, offset) = (self.topic.clone(), start.offset);
+                TakeOverError::Definite(RouterError::LastSeqUnknown { topic, offset, metadata })
+            })?,
+        };
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(&self.topic, 0, Offset::Offset(read.offset))?;
+        consumer.assign(&assignment)?;
+        Ok(Stage { producer, read, open: None, committed: read, aborted: false })
+    }
+
+    fn producer_settings(&self) -> rdkafka::ClientConfig {
+        let mut settings = kafka::client(&self.kafka);
+        settings
+            .set("transactional.id", &self.group)
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "1")
+            .set("batch.size", "524288")
+            .set("queue.buffering.max.messages", "200000")
+            .set("queue.buffering.max.kbytes", "131072");
+        settings
+    }
+
+    /// Ends the open transaction without effect: its input is read again by the next owner.
+    fn give_up(&self, consumer: &BaseConsumer<Self>) -> Active {
+        let was = std::mem::replace(&mut *lock(&self.active), Active::Standby);
+        if let Active::Routing(Stage { producer, open: Some(_), .. }) = &was
+            && let Err(error) = producer.abort_transaction(ASK_TIMEOUT)
+        {
+            // the next owner's init_transactions ends it
+            tracing::warn!(topic = self.topic, %error, "open transaction left to the next owner");
+        }
+        if let Err(error) = consumer.unassign() {
+            tracing::warn!(topic = self.topic, %error, "unassign");
+        }
+        match was {
+            Active::Routing(_) => tracing::info!(topic = self.topic, "handed over"),
+            Active::Standby => {}
+            Active::Failed(error) => return Active::Failed(error),
+        }
+        Active::Standby
+    }
+}
+
+enum TakeOverError {
+    Transient(String),
+    Definite(RouterError),
+}
+
+impl From<KafkaError> for TakeOverError {
+    fn from(error: KafkaError) -> Self {
+        Self::Transient(error.to_string())
+    }
+}
