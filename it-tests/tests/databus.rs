@@ -384,7 +384,8 @@ fn what_cannot_be_followed_in_a_captured_table_stops_with_file_position_type_and
         source.sql("INSERT INTO entry VALUES (1, 'good')")?;
         source.wait_for_changes(1)?;
         // XA names are global to the server
-        source.sql(&statements.replace("'y'", &format!("'{}'", source.name)).replace("SELF", &source.name))?;
+        source
+            .sql(&statements.replace("'y'", &format!("'{}'", source.name)).replace("SELF", &source.name))?;
         let code = databus.wait_exit()?;
         let log = databus.log()?;
         let error = log
@@ -414,7 +415,14 @@ fn a_source_that_cannot_be_followed_is_refused_with_the_setting_and_the_wanted_v
     let mut deployment = source.deployment.clone();
     deployment.edit(|file| {
         let section = format!("source.{}", source.name);
-        file.set(&section, "tables", &format!("[\"{0}.entry\", \"{0}.child\", \"{0}.missing\", \"{0}.falls\", \"{0}.past\"]", source.name))
+        file.set(
+            &section,
+            "tables",
+            &format!(
+                "[\"{0}.entry\", \"{0}.child\", \"{0}.missing\", \"{0}.falls\", \"{0}.past\"]",
+                source.name
+            ),
+        )
     })?;
     let (code, message) = refusal(&deployment)?;
     assert_eq!(code, Some(1), "{message}");

@@ -43,6 +43,7 @@ impl MariaDb {
             .arg("--no-defaults")
             .args(run_as())
             .arg(format!("--datadir={}", data.display()))
+            .arg(temporary(dir)?)
             .arg(format!("--socket={SOCKET}"))
             .arg(format!("--pid-file={}", dir.join("server.pid").display()))
             .arg(format!("--port={port}"))
@@ -182,6 +183,13 @@ pub fn greeting(address: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A folder of its own for temporary tables: a server that starts clears away what it finds in a shared one.
+fn temporary(dir: &Path) -> anyhow::Result<String> {
+    let folder = dir.join("tmp");
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(format!("--tmpdir={}", folder.display()))
+}
+
 /// Root must say so; for others the server runs as who they are.
 fn run_as() -> Option<&'static str> {
     super::paths::is_root().then_some("--user=root")
@@ -203,6 +211,7 @@ fn initialise(dir: &Path, data: &Path) -> anyhow::Result<()> {
         .arg("--no-defaults")
         .args(run_as())
         .arg(format!("--datadir={}", fresh.display()))
+        .arg(temporary(dir)?)
         .args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
         .stdin(Stdio::null())
         .output()?;

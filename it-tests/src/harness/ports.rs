@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const FIRST: u32 = 15_000;
 const LAST: u32 = 32_000;
-const BLOCK: u32 = 64;
+const BLOCK: u32 = 1024;
 
 static DRAWN: AtomicU32 = AtomicU32::new(0);
 
