@@ -426,6 +426,9 @@ fn a_source_that_cannot_be_followed_is_refused_with_the_setting_and_the_wanted_v
     })?;
     let (code, message) = refusal(&deployment)?;
     assert_eq!(code, Some(1), "{message}");
+    let refusals: Vec<_> = message.lines().filter(|line| line.contains("cannot be followed")).collect();
+    ensure!(refusals.len() == 1, "not one line:\n{message}");
+    let message = refusals[0];
     for part in [
         "binlog_format=STATEMENT: wanted ROW",
         "log_bin_compress=ON: wanted OFF",

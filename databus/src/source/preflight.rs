@@ -36,12 +36,12 @@ pub enum PreflightError {
         /// What the client said.
         cause: sqlx::Error,
     },
-    /// Definite: each line names a setting, table or right, and what is wanted.
-    #[error("{place}: the source cannot be followed:\n{}", .findings.join("\n"))]
+    /// Definite: each finding names a setting, table or right, and what is wanted.
+    #[error("{place}: the source cannot be followed: {}", .findings.join("; "))]
     Refused {
         /// Where the source is configured.
         place: String,
-        /// One line each.
+        /// All at once, so that one visit to the server settles them.
         findings: Vec<String>,
     },
 }
@@ -130,13 +130,13 @@ async fn left_out(
         let database = table.database();
         if !only.is_empty() && !lists(&only, database) {
             findings.push(format!(
-                "  {database}.{}: binlog_do_db={only} keeps its database out of the binlog",
+                "{database}.{}: binlog_do_db={only} keeps its database out of the binlog",
                 table.table()
             ));
         }
         if lists(&never, database) {
             findings.push(format!(
-                "  {database}.{}: binlog_ignore_db={never} keeps its database out of the binlog",
+                "{database}.{}: binlog_ignore_db={never} keeps its database out of the binlog",
                 table.table()
             ));
         }
@@ -160,12 +160,11 @@ async fn settings(
 ) -> Result<(String, SourceIdentity), sqlx::Error> {
     let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut *connection).await?;
     if !version.contains("MariaDB") {
-        findings.push(format!(
-            "  server version {version}: only MariaDB is supported by this version of databus"
-        ));
+        findings
+            .push(format!("server version {version}: only MariaDB is supported by this version of databus"));
     } else if !at_least(&version, (10, 5)) {
         findings.push(format!(
-            "  server version {version}: MariaDB 10.5 or later is needed for binlog_row_metadata"
+            "server version {version}: MariaDB 10.5 or later is needed for binlog_row_metadata"
         ));
     }
     for (setting, wanted, how) in WANTED {
@@ -180,14 +179,14 @@ async fn settings(
             || (wanted == "ON" && has == "1")
             || (wanted == "OFF" && has == "0"))
         {
-            findings.push(format!("  {setting}={has}: wanted {wanted} ({how})"));
+            findings.push(format!("{setting}={has}: wanted {wanted} ({how})"));
         }
     }
     let server_id: u64 =
         sqlx::query_scalar("SELECT CAST(@@global.server_id AS UNSIGNED)").fetch_one(&mut *connection).await?;
     if server_id == u64::from(source.server_id) {
         findings.push(format!(
-            "  source.{}.server_id={server_id} is the server's own: choose one that nothing else uses",
+            "source.{}.server_id={server_id} is the server's own: choose one that nothing else uses",
             source.name
         ));
     }
@@ -214,16 +213,17 @@ async fn table_shape(
     .fetch_all(&mut *connection)
     .await?;
     if columns.is_empty() {
-        findings.push(format!(
-            "  {database}.{table}: there is no such table, or the user may not SELECT from it"
-        ));
+        findings
+            .push(format!("{database}.{table}: there is no such table, or the user may not SELECT from it"));
         return Ok(());
     }
     if let Some(column) = columns.first() {
         // table maps carry the name as the server keeps it, and a name in other letters would match nothing there
         let (kept_database, kept_table): (String, String) = (column.try_get(4)?, column.try_get(5)?);
         if (kept_database.as_str(), kept_table.as_str()) != (database, table) {
-            findings.push(format!("  {database}.{table}: the server calls it {kept_database}.{kept_table}: write it the same way"));
+            findings.push(format!(
+                "{database}.{table}: the server calls it {kept_database}.{kept_table}: write it the same way"
+            ));
         }
     }
     let mut has_key = false;
@@ -234,11 +234,11 @@ async fn table_shape(
         let key: String = column.try_get(3)?;
         has_key |= key == "PRI";
         if let Some(reason) = undecodable(&data_type, charset.as_deref()) {
-            findings.push(format!("  {database}.{table}.{name}: {reason}"));
+            findings.push(format!("{database}.{table}.{name}: {reason}"));
         }
     }
     if !has_key {
-        findings.push(format!("  {database}.{table}: it has no primary key, so its changes cannot be keyed"));
+        findings.push(format!("{database}.{table}: it has no primary key, so its changes cannot be keyed"));
     }
     // information_schema shows foreign keys only to users who may do more than SELECT
     let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
@@ -247,7 +247,7 @@ async fn table_shape(
         sqlx::query(AssertSqlSafe(show)).fetch_one(&mut *connection).await?.try_get(1)?;
     if let Some(how) = hides_changes(&definition) {
         findings.push(format!(
-            "  {database}.{table}: it has {how}, by which its rows change in ways that the binlog does not show as such"
+            "{database}.{table}: it has {how}, by which its rows change in ways that the binlog does not show as such"
         ));
     }
     Ok(())
@@ -277,14 +277,14 @@ async fn oldest_binlog(
     let logs = match sqlx::query("SHOW BINARY LOGS").fetch_all(&mut *connection).await {
         Ok(logs) => logs,
         Err(cause) => {
-            findings.push(format!("  SHOW BINARY LOGS is refused ({cause}): GRANT BINLOG MONITOR, REPLICATION SLAVE ON *.* to the user"));
+            findings.push(format!("SHOW BINARY LOGS is refused ({cause}): GRANT BINLOG MONITOR, REPLICATION SLAVE ON *.* to the user"));
             return None;
         }
     };
     let first: Option<String> =
         logs.iter().filter_map(|row| row.try_get(0).ok()).min_by_key(|name: &String| file_number(name));
     if first.is_none() {
-        findings.push("  the server has no binlog file".to_owned());
+        findings.push("the server has no binlog file".to_owned());
     }
     // 4: behind the magic number that every file starts with
     first.map(|file| BinlogPosition { file, pos: 4 })
