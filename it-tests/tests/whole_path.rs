@@ -18,6 +18,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::Notify;
 
 const PAYMENTS: usize = 2_000;
 const SOON: Duration = Duration::from_secs(90);
@@ -54,25 +55,27 @@ impl Path {
         let url = self.deployment.wallet_url();
         let apps =
             Platform::new(http.clone(), &url, &self.stack.secrets().wallet_admin_token).onboard(20).await?;
-        let (done, count) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let counted = done.clone();
-        let payments = Payments { count: PAYMENTS, per_second: 200 };
-        let paying = tokio::spawn(async move {
+        let (done, progress) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let (counted, told) = (done.clone(), progress.clone());
+        let payments = Payments { count: PAYMENTS, per_second: 150 };
+        let mut paying = tokio::spawn(async move {
             payments
                 .run(&http, &url, &apps, move |_| {
                     counted.fetch_add(1, Ordering::Relaxed);
+                    told.notify_one();
                 })
                 .await
         });
-        while !paying.is_finished() {
-            let now = done.load(Ordering::Relaxed);
-            if count.swap(now, Ordering::Relaxed) != now {
+        let made = loop {
+            tokio::select! {
+                made = &mut paying => break made??,
                 // killing and restarting blocks; payments go on meanwhile on the other threads
-                tokio::task::block_in_place(|| fault(self, now))?;
+                () = progress.notified() => {
+                    tokio::task::block_in_place(|| fault(self, done.load(Ordering::Relaxed)))?;
+                }
             }
-            tokio::task::yield_now().await;
-        }
-        ensure!(paying.await?? == PAYMENTS, "not every payment was made");
+        };
+        ensure!(made == PAYMENTS, "not every payment was made");
         Ok(())
     }
 
@@ -158,33 +161,42 @@ fn at(
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_nine_of_databus_during_2000_payments_leaves_no_difference_g1_g2_g3_g4() -> Result<()> {
     let mut path = Path::start("whole-databus")?;
-    path.pay_while(at(&[400, 900, 1_500], |path| {
+    let mut kills = 0;
+    path.pay_while(at(&[200, 600, 1_000], |path| {
+        kills += 1;
         path.databus.kill_9()?;
         path.databus.start_again()
     }))
     .await?;
+    ensure!(kills == 3, "only {kills} kills fell into the payments");
     path.prove().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_nine_of_sync_worker_during_2000_payments_leaves_no_difference_g3_g4_g5_g6() -> Result<()> {
     let mut path = Path::start("whole-sync-worker")?;
-    path.pay_while(at(&[400, 900, 1_500], |path| {
+    let mut kills = 0;
+    path.pay_while(at(&[200, 600, 1_000], |path| {
+        kills += 1;
         path.sync_worker.kill_9()?;
         path.sync_worker.start_again()
     }))
     .await?;
+    ensure!(kills == 3, "only {kills} kills fell into the payments");
     path.prove().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_killed_and_restarted_during_2000_payments_leaves_no_difference_g3_g4_g6() -> Result<()> {
     let mut path = Path::start("whole-broker")?;
+    let mut kills = 0;
     path.pay_while(at(&[700], |path| {
+        kills += 1;
         path.stack.kafka_mut()?.kill_9()?;
         path.stack.kafka_mut()?.start_again()
     }))
     .await?;
+    ensure!(kills == 1, "the broker was not killed during the payments");
     for (name, daemon) in [("databus", &mut path.databus), ("sync-worker", &mut path.sync_worker)] {
         wait_until(&format!("{name} to be ready again"), SOON, || daemon.probe()())?;
     }
