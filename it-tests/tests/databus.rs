@@ -276,7 +276,7 @@ fn a_killed_broker_that_comes_back_costs_no_change_and_doubles_none_g2_g4() -> R
             "{} of {} changes; log: {}",
             records.len(),
             rows / 2 * 3,
-            last_line(&databus)
+            last_lines(&databus)
         ))),
         Err(error) => Err(Not::yet(error)),
     })?;
@@ -286,8 +286,10 @@ fn a_killed_broker_that_comes_back_costs_no_change_and_doubles_none_g2_g4() -> R
     Ok(())
 }
 
-fn last_line(daemon: &Daemon) -> String {
-    daemon.log().ok().and_then(|log| log.lines().last().map(str::to_owned)).unwrap_or_default()
+fn last_lines(daemon: &Daemon) -> String {
+    let log = daemon.log().unwrap_or_default();
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 #[test]

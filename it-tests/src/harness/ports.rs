@@ -1,30 +1,56 @@
 //! Free loopback ports for services and daemons.
 //!
 //! The ports lie below the kernel's ephemeral range, so that no outgoing connection can sit on one while its
-//! service is being restarted. Each process draws from its own block, so that two test runs that start at
-//! the same moment do not pick the same port before either has bound it.
+//! service is being restarted. Each process draws from a block of its own, which it holds by a file lock until it ends, so that two
+//! test runs at the same time never pick the same port before either has bound it.
 
+use anyhow::Context;
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 const FIRST: u32 = 15_000;
-const LAST: u32 = 32_000;
-const BLOCK: u32 = 1024;
+const BLOCK: u32 = 500;
+const BLOCKS: u32 = 34;
 
 static DRAWN: AtomicU32 = AtomicU32::new(0);
+/// This process's block; the lock ends with the process.
+static HELD: Mutex<Option<(u32, File)>> = Mutex::new(None);
 
-/// A loopback port that nothing listens on and that this process has not handed out before.
+/// A loopback port that nothing listens on and that this process has not handed out lately.
 pub fn free_port() -> anyhow::Result<u16> {
-    let span = LAST - FIRST;
-    let block_start = (std::process::id() % (span / BLOCK)) * BLOCK;
-    for _ in 0..span {
+    let start = FIRST + block()? * BLOCK;
+    for _ in 0..BLOCK {
         let drawn = DRAWN.fetch_add(1, Ordering::Relaxed);
-        let port = u16::try_from(FIRST + (block_start + drawn) % span)?;
+        let port = u16::try_from(start + drawn % BLOCK)?;
         if is_free(port) {
             return Ok(port);
         }
     }
-    anyhow::bail!("no free loopback port between {FIRST} and {LAST}; stop what listens there")
+    anyhow::bail!("no free loopback port between {start} and {}; stop what listens there", start + BLOCK)
+}
+
+/// The number of the block that this process holds; takes one the first time.
+fn block() -> anyhow::Result<u32> {
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((number, _)) = &*held {
+        return Ok(*number);
+    }
+    for number in 0..BLOCKS {
+        let path = std::env::temp_dir().join(format!("databus-wallet-ports-{number}.lock"));
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        if file.try_lock().is_ok() {
+            *held = Some((number, file));
+            return Ok(number);
+        }
+    }
+    anyhow::bail!("{BLOCKS} processes hold all blocks of ports; end some of them")
 }
 
 /// Whether a service could listen on this loopback port now.
