@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::shared::{fresh, unique};
 use anyhow::{Context, Result, ensure};
 use change_event::stage2::{BillOp, BillRecord};
-use it_tests::harness::{Not, Part, Service, Stack, wait_until};
+use it_tests::harness::{Daemon, Not, Part, Service, Stack, wait_until};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use world::{Held, SOON, World};
@@ -116,7 +116,7 @@ fn the_router_keeps_account_order_and_ends_the_bill_of_a_side_that_went_away_g3(
 #[test]
 fn a_router_that_stands_by_takes_over_when_the_active_one_is_killed_g3_g4() -> Result<()> {
     let world = World::new()?;
-    let mut active = world.deployment.daemon("sync-worker", &["run", "--role", "router"])?;
+    let first = world.deployment.daemon("sync-worker", &["run", "--role", "router"])?;
     let routed = |count: usize| {
         wait_until("the changes to be routed", SOON, || match world.stage2() {
             Ok(stage2) if stage2.len() == count => Ok(()),
@@ -129,14 +129,18 @@ fn a_router_that_stands_by_takes_over_when_the_active_one_is_killed_g3_g4() -> R
         |id: u64| (id.to_string(), Some(world.change(id as i64, None, Some(&world.order(id, 10, 20, "x")))));
     feed.commit(&world.changes(), &[order(1)])?;
     routed(2)?;
-    let standby =
+    let second =
         world.deployment.twin(&unique("standby"))?.daemon("sync-worker", &["run", "--role", "router"])?;
-    wait_until("the second router to stand by", SOON, || {
-        match standby.metric("sync_worker_assigned_partitions") {
-            Ok(Some(0.0)) => Ok(()),
+    // the group decides which of the two is the active one
+    let first_is_active = wait_until("one router to be active and the other to stand by", SOON, || {
+        let held = |router: &Daemon| router.metric("sync_worker_assigned_partitions");
+        match (held(&first), held(&second)) {
+            (Ok(Some(1.0)), Ok(Some(0.0))) => Ok(true),
+            (Ok(Some(0.0)), Ok(Some(1.0))) => Ok(false),
             other => Err(Not::Yet(format!("{other:?}"))),
         }
     })?;
+    let (mut active, _standby) = if first_is_active { (first, second) } else { (second, first) };
 
     active.kill_9()?;
     feed.commit(&world.changes(), &[order(2)])?;
