@@ -95,7 +95,7 @@ impl Worker {
                 SessionError::Publish(PublishError::Unknown(_))
                 | SessionError::Stream(StreamError::Publish(PublishError::Unknown(_))) => {
                     tracing::warn!(source = %self.source.name, %error, "starting over with a new producer");
-                    drop(publisher);
+                    publisher.retire();
                     let Some(taken) = self.take_over()? else { return Ok(()) };
                     (publisher, checkpoint) = taken;
                 }

@@ -19,8 +19,13 @@ use std::time::{Duration, Instant};
 
 /// How long a broker may take to answer a question before it counts as unreachable.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a commit is tried before its outcome counts as unknown.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a commit or abort is tried before its outcome counts as unknown. The coordinator gives a transaction up after its own
+/// timeout, so waiting much longer than that is in vain; a new producer finds out what became of it.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a new producer asks for its id; the coordinator first ends what the one before left open.
+const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long reading a topic of ours may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause between two looks at whether all records are acknowledged.
 const ACKNOWLEDGEMENT_LOOK: Duration = Duration::from_micros(200);
 /// The coordinator aborts a transaction that is open for longer.
@@ -169,7 +174,7 @@ impl Stage1 {
         let all = self.consumer("read_uncommitted").map_err(transient)?;
         let committed = self.consumer("read_committed").map_err(transient)?;
         let (_, end) = all.fetch_watermarks(topic, 0, ASK_TIMEOUT).map_err(transient)?;
-        let deadline = Instant::now() + COMMIT_TIMEOUT;
+        let deadline = Instant::now() + READ_TIMEOUT;
         loop {
             let (low, stable) = committed.fetch_watermarks(topic, 0, ASK_TIMEOUT).map_err(transient)?;
             if low == stable && stable >= end {
@@ -180,7 +185,7 @@ impl Stage1 {
             }
             if Instant::now() > deadline {
                 return Err(PublishError::Transient(format!(
-                    "a transaction in {topic} has been open for {COMMIT_TIMEOUT:?}"
+                    "a transaction in {topic} has been open for {READ_TIMEOUT:?}"
                 )));
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -188,7 +193,7 @@ impl Stage1 {
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition_offset(topic, 0, Offset::Beginning).map_err(transient)?;
         committed.assign(&partitions).map_err(transient)?;
-        let deadline = Instant::now() + COMMIT_TIMEOUT;
+        let deadline = Instant::now() + READ_TIMEOUT;
         loop {
             match committed.poll(Duration::from_millis(500)) {
                 Some(Ok(record)) if each(record.key(), record.payload()) => {}
@@ -197,13 +202,18 @@ impl Stage1 {
                 Some(Err(cause)) => return Err(transient(cause)),
                 None if Instant::now() > deadline => {
                     return Err(PublishError::Transient(format!(
-                        "reading {topic} did not end within {COMMIT_TIMEOUT:?}"
+                        "reading {topic} did not end within {READ_TIMEOUT:?}"
                     )));
                 }
                 None => {}
             }
         }
     }
+}
+
+/// What is left until the deadline; never nothing, so that an outcome that is there already is seen.
+fn remaining(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(500))
 }
 
 /// The transactional producer of one source.
@@ -260,7 +270,7 @@ impl Publisher {
         };
         publisher
             .producer
-            .init_transactions(COMMIT_TIMEOUT)
+            .init_transactions(TAKE_OVER_TIMEOUT)
             .map_err(|cause| publisher.classify("init_transactions", cause))?;
         Ok(publisher)
     }
@@ -288,7 +298,7 @@ impl Publisher {
             std::thread::sleep(ACKNOWLEDGEMENT_LOOK);
         }
         loop {
-            match self.producer.commit_transaction(COMMIT_TIMEOUT) {
+            match self.producer.commit_transaction(remaining(deadline)) {
                 Ok(()) => {
                     self.open = None;
                     return Ok(());
@@ -314,6 +324,12 @@ impl Publisher {
         });
         self.open = None;
         aborted
+    }
+
+    /// Lets go of a producer that can do nothing any more, without waiting for it: the client may take long to give up its threads
+    /// while the broker is away, and the next producer fences this one anyway.
+    pub(crate) fn retire(self) {
+        std::thread::spawn(move || drop(self));
     }
 
     fn ensure_open(&mut self) -> Result<(), PublishError> {
