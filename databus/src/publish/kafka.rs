@@ -406,7 +406,7 @@ impl Publisher {
 }
 
 impl ChangeSink for Publisher {
-    fn publish(&mut self, key: &[u8], value: &[u8]) -> Result<(), PublishError> {
+    fn publish(&mut self, _table: &str, key: &[u8], value: &[u8]) -> Result<(), PublishError> {
         self.ensure_open()?;
         let topic = std::mem::take(&mut self.topic);
         let sent = self.send(&topic, key, value);

@@ -25,8 +25,16 @@ use change_event::{Version, checkpoint::BinlogPosition};
 
 /// Takes finished change events, in order.
 pub(crate) trait ChangeSink {
-    /// Adds one change to the open Kafka transaction (opens one if there is none). It is durable only once that commits.
-    fn publish(&mut self, key: &[u8], value: &[u8]) -> Result<(), PublishError>;
+    /// Adds one change of `table` (`database.table`) to the open Kafka transaction (opens one if there is none). It is durable only
+    /// once that commits.
+    fn publish(&mut self, table: &str, key: &[u8], value: &[u8]) -> Result<(), PublishError>;
+
+    /// A statement that stands in the stream here is about captured `table`: what a snapshot read of it before is read again.
+    fn table_altered(&mut self, _table: &str) {}
+
+    /// Rows of captured `table` changed in a way that the stream does not show; a snapshot of it, begun from here on, repairs that.
+    #[expect(dead_code, reason = "statements that change rows unseen still stop the stream")]
+    fn needs_snapshot(&mut self, _table: &str, _why: &str) {}
 }
 
 /// Where to go on: the checkpoint's content as the stream needs it.
@@ -182,8 +190,8 @@ impl Assembler {
             Kind::UnreadableRows => self.unreadable_rows(event, start),
             Kind::Xid => self.commit(),
             Kind::XaPrepare => self.commit(),
-            Kind::Query => self.statement(event, start, Statement::parse(event.body())),
-            Kind::LoadQuery => self.statement(event, start, Statement::parse_load(event.body())),
+            Kind::Query => self.statement(event, start, Statement::parse(event.body()), sink),
+            Kind::LoadQuery => self.statement(event, start, Statement::parse_load(event.body()), sink),
             Kind::Heartbeat => Ok(Step::Heartbeat),
             Kind::Harmless | Kind::UnknownIgnorable => Ok(self.outside_or_inside()),
             Kind::CompressedQuery => Err(self.cannot_follow(
@@ -284,11 +292,19 @@ impl Assembler {
         event: &RawEvent,
         start: u64,
         parsed: Result<Statement<'_>, DecodeError>,
+        sink: &mut impl ChangeSink,
     ) -> Result<Step, StreamError> {
         let statement = parsed.map_err(|reason| self.undecodable(event, start, None, reason))?;
         let effect = statement.effect();
         if let Some((table, reason)) = self.touched(&statement, effect) {
             return Err(self.cannot_follow(event, start, Some(table), &reason));
+        }
+        if !matches!(effect, Effect::Commit | Effect::Rollback | Effect::RollbackToSavepoint) {
+            for (database, table) in self.tables.captured() {
+                if statement.names_table(database, table) {
+                    sink.table_altered(&format!("{database}.{table}"));
+                }
+            }
         }
         let published = matches!(self.group, Group::Transaction { total_order, .. } if total_order > 0);
         match effect {
@@ -423,6 +439,7 @@ impl Assembler {
                 ts_ms: now_ms(),
             },
             prefix,
+            table: name,
             table_order: order,
             buffers: &mut self.buffers,
             seq: &mut self.resume.seq,

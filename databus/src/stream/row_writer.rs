@@ -50,6 +50,8 @@ impl From<PublishError> for RowError {
 pub(super) struct RowWriter<'a> {
     pub(super) event: EventFacts<'a>,
     pub(super) prefix: &'a TablePrefix,
+    /// `database.table`.
+    pub(super) table: &'a str,
     pub(super) table_order: &'a mut u64,
     pub(super) buffers: &'a mut Buffers,
     pub(super) seq: &'a mut Version,
@@ -122,7 +124,7 @@ impl RowWriter<'_> {
         self.buffers.value.clear();
         envelope::write(&mut self.buffers.value, before, after, &self.event, self.prefix, facts)
             .map_err(|_| DecodeError::Malformed("writing to memory failed"))?;
-        sink.publish(&self.buffers.key, &self.buffers.value)?;
+        sink.publish(self.table, &self.buffers.key, &self.buffers.value)?;
         // only now is the version used up
         *self.seq = seq;
         Ok(())

@@ -9,7 +9,7 @@ use change_event::envelope::Change;
 struct Kept(Vec<Vec<u8>>);
 
 impl ChangeSink for Kept {
-    fn publish(&mut self, _key: &[u8], value: &[u8]) -> Result<(), PublishError> {
+    fn publish(&mut self, _table: &str, _key: &[u8], value: &[u8]) -> Result<(), PublishError> {
         self.0.push(value.to_vec());
         Ok(())
     }
