@@ -7,7 +7,9 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "exit codes: 0 stopped by a signal, 1 a definite error, 2 wrong usage or configuration"
+    after_help = "exit codes: 0 stopped by a signal, 1 a definite error, 2 wrong usage or configuration, 10 another databus has taken over; the \
+                  checkpoint's place is lost: 11 its binlog file is purged, 12 the binlog has another history, 13 another server answers, \
+                  14 another reader uses our server_id, 15 the GTIDs do not continue"
 )]
 pub(crate) struct Cli {
     /// The configuration shared by all daemons.

@@ -1,6 +1,11 @@
 //! Why databus ends by itself. Everything transient is retried where it happens and never gets here.
 
-use crate::{publish::PublishError, session::SessionError, source::PreflightError};
+use crate::{
+    publish::PublishError,
+    session::SessionError,
+    source::{LostPosition, PreflightError, TransportError},
+    stream::StreamError,
+};
 
 /// A definite error of one source.
 #[derive(Debug, thiserror::Error)]
@@ -14,18 +19,13 @@ pub enum DatabusError {
     /// The stream cannot go on.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// The address answers, but it is not the server that the checkpoint belongs to.
-    #[error(
-        "source {source_name}: the checkpoint belongs to the server with server_id {expected}, but {found} answers; \
-         positions of one server mean nothing on another: point the source back, or start a new numbering with a reset"
-    )]
-    OtherServer {
+    /// What the checkpoint stands for is not to be had from the source.
+    #[error("source {source_name}: {lost}")]
+    LostPosition {
         /// The source.
         source_name: String,
-        /// What the checkpoint says.
-        expected: u32,
-        /// What the server says.
-        found: u32,
+        /// Which of the five ways.
+        lost: LostPosition,
     },
     /// Stage 1 holds changes, but nobody knows up to where.
     #[error(
@@ -39,4 +39,20 @@ pub enum DatabusError {
     /// The streaming thread ended without a result.
     #[error("the streaming thread ended: {0}")]
     Stopped(String),
+}
+
+impl DatabusError {
+    /// How the process ends: 1 for a definite error, 10 where another databus has taken over, 11 to 15 where the position is lost.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::LostPosition { lost, .. } => lost.exit_code(),
+            Self::Session(SessionError::Transport(TransportError::LostPosition(lost))) => lost.exit_code(),
+            Self::Publish(PublishError::Fenced { .. })
+            | Self::Session(
+                SessionError::Publish(PublishError::Fenced { .. })
+                | SessionError::Stream(StreamError::Publish(PublishError::Fenced { .. })),
+            ) => 10,
+            _ => 1,
+        }
+    }
 }

@@ -21,13 +21,14 @@ mod supervisor;
 
 pub use error::DatabusError;
 pub use metrics::Metrics;
+pub use source::LostPosition;
 
 use anyhow::Context;
 use pipeline_config::Config;
 use service_kit::{
     Shutdown,
     admin::{self, Probe, Probes},
-    process::usage,
+    process::{usage, with_code},
 };
 use std::sync::Arc;
 use tokio::{sync::watch, task::JoinSet};
@@ -63,7 +64,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
             shutdown.request();
         }
     }
-    first_error.map_or(Ok(()), |error| Err(error.into()))
+    first_error.map_or(Ok(()), |error| Err(with_code(error.exit_code(), error)))
 }
 
 /// Preflight of every source and a look at Kafka, without reading or writing anything.

@@ -5,7 +5,9 @@ use crate::{
     metrics::SourceMetrics,
     publish::{PublishError, Publisher, Stage1},
     session::{Session, SessionError},
-    source::{Feed, MysqlCdcTransport, Server, TransportError, confirm, preflight, watch_horizon},
+    source::{
+        Feed, LostPosition, MysqlCdcTransport, Server, TransportError, confirm, preflight, watch_horizon,
+    },
     stream::{Assembler, Resume, StreamError},
 };
 use change_event::{Epoch, Version, checkpoint::Checkpoint};
@@ -149,10 +151,12 @@ impl Worker {
         let source = self.source.name.to_string();
         match self.stage1.last_checkpoint()? {
             Some(checkpoint) if checkpoint.source_identity != self.server.identity => {
-                Err(DatabusError::OtherServer {
+                Err(DatabusError::LostPosition {
                     source_name: source,
-                    expected: checkpoint.source_identity.server_id,
-                    found: self.server.identity.server_id,
+                    lost: LostPosition::OtherServer {
+                        expected: format!("server_id {}", checkpoint.source_identity.server_id),
+                        found: self.server.identity.server_id.to_string(),
+                    },
                 })
             }
             Some(checkpoint) => {
@@ -218,6 +222,13 @@ impl Worker {
             limits: &self.config.databus,
             metrics: &self.metrics,
         };
-        session.run(|| self.shutdown.is_requested())
+        match session.run(|| self.shutdown.is_requested()) {
+            // the server's refusal reads alike in several cases: what it has tells them apart
+            Err(SessionError::Transport(refused @ TransportError::PositionRefused(_))) => {
+                self.runtime.block_on(confirm(&self.source, &self.password, checkpoint))?;
+                Err(refused.into())
+            }
+            ended => ended,
+        }
     }
 }

@@ -23,6 +23,20 @@ pub fn usage(error: impl Into<anyhow::Error>) -> anyhow::Error {
     anyhow::Error::new(UsageError(error.into()))
 }
 
+/// An error that ends the process with a code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct CodedError {
+    code: u8,
+    #[source]
+    error: anyhow::Error,
+}
+
+/// Marks `error` as one that ends the process with `code`. Context added on top of it keeps the mark.
+pub fn with_code(code: u8, error: impl Into<anyhow::Error>) -> anyhow::Error {
+    anyhow::Error::new(CodedError { code, error: error.into() })
+}
+
 /// Runs `body` to its end on a multi-threaded runtime and turns its result into the exit code.
 ///
 /// `body` gets the [`Shutdown`] that SIGTERM and SIGINT request. An error is written once, as one cause chain on stderr.
@@ -59,8 +73,11 @@ pub fn exit(service: &'static str, result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-/// 2 for an error marked by [`usage`], else 1.
+/// 2 for an error marked by [`usage`], the code of one marked by [`with_code`], else 1.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(coded) = error.chain().find_map(|cause| cause.downcast_ref::<CodedError>()) {
+        return coded.code;
+    }
     let marked = error.chain().any(|cause| cause.is::<UsageError>());
     if marked { EXIT_USAGE } else { EXIT_ERROR }
 }
@@ -105,6 +122,8 @@ mod tests {
         assert_eq!(exit_code(&plain), 1);
         let marked = usage(anyhow!("unknown key `brokerz`")).context("read pipelines.toml");
         assert_eq!(exit_code(&marked), 2);
+        let coded = with_code(11, anyhow!("purged")).context("run a source");
+        assert_eq!((exit_code(&coded), cause_chain(&coded).as_str()), (11, "run a source: purged"));
         assert_eq!(cause_chain(&marked), "read pipelines.toml: unknown key `brokerz`");
     }
 

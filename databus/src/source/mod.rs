@@ -2,6 +2,7 @@
 
 mod freshness;
 mod history;
+mod lost;
 mod mysql_cdc_transport;
 mod position;
 mod preflight;
@@ -9,6 +10,7 @@ mod transport;
 
 pub(crate) use freshness::{Horizon, watch_horizon};
 pub(crate) use history::confirm;
+pub use lost::LostPosition;
 pub(crate) use mysql_cdc_transport::MysqlCdcTransport;
 pub(crate) use position::file_number;
 pub(crate) use preflight::{PreflightError, Server, preflight};

@@ -23,6 +23,7 @@ const STATUS_END: u8 = 0xfe;
 pub(crate) struct MysqlCdcTransport {
     events: BinlogEvents,
     checksum: Checksum,
+    server_id: u32,
     last: String,
 }
 
@@ -34,7 +35,7 @@ impl MysqlCdcTransport {
         position: &BinlogPosition,
     ) -> Result<Self, TransportError> {
         let pos = u32::try_from(position.pos).map_err(|_| {
-            TransportError::PositionGone(format!(
+            TransportError::Refused(format!(
                 "{}:{} lies beyond 4 GiB, where a reader by file position cannot start",
                 position.file, position.pos
             ))
@@ -58,10 +59,16 @@ impl MysqlCdcTransport {
                 .map_err(|_| {
                     TransportError::Lost("the client stumbled over the server's handshake".to_owned())
                 })?;
-        let events = connected.map_err(|error| TransportError::of_server(&error.to_string_lossy()))?;
+        let events = connected
+            .map_err(|error| TransportError::of_server(source.server_id, &error.to_string_lossy()))?;
         // the client does not export the enum's name; its documented values are 0 for none and 1 for CRC32
         let checksum = if events.parser.checksum_type as u8 == 0 { Checksum::None } else { Checksum::Crc32 };
-        Ok(Self { events, checksum, last: format!("{}:{}", position.file, position.pos) })
+        Ok(Self {
+            events,
+            checksum,
+            server_id: source.server_id,
+            last: format!("{}:{}", position.file, position.pos),
+        })
     }
 
     fn read_packet(&mut self) -> Result<Vec<u8>, TransportError> {
@@ -104,7 +111,7 @@ impl BinlogTransport for MysqlCdcTransport {
                     .get(1..3)
                     .map_or(0, |code| code.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte)));
                 let message = String::from_utf8_lossy(packet.get(9..).unwrap_or_default()).into_owned();
-                Err(TransportError::of_server(&format!("error {code}: {message}")))
+                Err(TransportError::of_server(self.server_id, &format!("error {code}: {message}")))
             }
             Some(&STATUS_END) => Err(TransportError::Lost("the server ended the stream".to_owned())),
             _ => Err(TransportError::Lost(

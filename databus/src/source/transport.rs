@@ -1,5 +1,6 @@
 //! How raw events arrive, whatever client brings them.
 
+use super::lost::LostPosition;
 use crate::binlog::{DecodeError, event::RawEvent};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
@@ -21,39 +22,12 @@ pub enum TransportError {
     /// Transient: the link broke, or the server went away.
     #[error("the connection to the source is lost: {0}")]
     Lost(String),
-    /// Definite: the server refuses to send from this position.
-    #[error("the source no longer has what comes next: {0}")]
-    PositionGone(String),
-    /// Definite: another server answers at the address.
-    #[error(
-        "the checkpoint belongs to the server with server_id {expected}, but {found} answers; positions of one server mean nothing on \
-         another: point the source back, or start a new numbering with a reset"
-    )]
-    OtherServer {
-        /// What the checkpoint says.
-        expected: u32,
-        /// What the server says.
-        found: u64,
-    },
-    /// Definite: the server's binlog was begun anew or restored.
-    #[error(
-        "the source's binlog has another history than the checkpoint: at {position} the last transaction was {expected}, and now it is \
-         {found:?}; the binlog was reset or the server restored, so what was read and what is there do not join: start a new numbering \
-         with a reset"
-    )]
-    OtherHistory {
-        /// The checkpoint's.
-        position: String,
-        /// The checkpoint's last GTID.
-        expected: String,
-        /// The server's GTIDs there.
-        found: String,
-    },
-    /// Definite: somebody else replicates with our server_id.
-    #[error(
-        "another replica uses the same server_id: {0}; give every reader of this server its own source.server_id"
-    )]
-    ServerIdClash(String),
+    /// Definite: what the checkpoint stands for is not there any more.
+    #[error(transparent)]
+    LostPosition(#[from] LostPosition),
+    /// Definite for this position: the server does not send from it, and why has to be asked.
+    #[error("the source does not send from the checkpoint: {0}")]
+    PositionRefused(String),
     /// Definite: the server refuses us.
     #[error("the source refuses the connection: {0}")]
     Refused(String),
@@ -69,16 +43,16 @@ pub enum TransportError {
 }
 
 impl TransportError {
-    /// What a failure means. Codes: <https://mariadb.com/kb/en/mariadb-error-codes/>.
-    pub(super) fn of_server(text: &str) -> Self {
+    /// What a failure of the reader with this server_id means. Codes: <https://mariadb.com/kb/en/mariadb-error-codes/>.
+    pub(super) fn of_server(server_id: u32, text: &str) -> Self {
         let has = |code: &str| {
             text.contains(&format!("error_code: {code}")) || text.contains(&format!("error {code}:"))
         };
         let text = text.trim().to_owned();
         if has("4052") || (has("1236") && text.contains("same server_uuid/server_id")) {
-            Self::ServerIdClash(text)
+            LostPosition::ServerIdClash { server_id, said: text }.into()
         } else if has("1236") {
-            Self::PositionGone(text)
+            Self::PositionRefused(text)
         } else if has("1045") || has("1227") || has("1130") || text.contains("auth plugin is not supported") {
             Self::Refused(text)
         } else {
@@ -91,11 +65,7 @@ impl TransportError {
         match self {
             // a damaged event may have been damaged on the wire: the next reading tells
             Self::Lost(_) | Self::Damaged { .. } => true,
-            Self::PositionGone(_)
-            | Self::OtherServer { .. }
-            | Self::OtherHistory { .. }
-            | Self::ServerIdClash(_)
-            | Self::Refused(_) => false,
+            Self::LostPosition(_) | Self::PositionRefused(_) | Self::Refused(_) => false,
         }
     }
 }
@@ -147,10 +117,10 @@ mod tests {
         type Check = fn(&TransportError) -> bool;
         let cases: [(&str, Check); 4] = [
             ("error 1236: Could not find first log file name in binary log index file", |e| {
-                matches!(e, TransportError::PositionGone(_))
+                matches!(e, TransportError::PositionRefused(_))
             }),
             ("error 4052: A slave with the same server_uuid/server_id", |e| {
-                matches!(e, TransportError::ServerIdClash(_))
+                matches!(e, TransportError::LostPosition(LostPosition::ServerIdClash { server_id: 7, .. }))
             }),
             ("ErrorPacket { error_code: 1045, error_message: \"Access denied\" }", |e| {
                 matches!(e, TransportError::Refused(_))
@@ -158,7 +128,11 @@ mod tests {
             ("Connection refused (os error 111)", TransportError::is_transient),
         ];
         for (text, holds) in cases {
-            assert!(holds(&TransportError::of_server(text)), "{text}: {:?}", TransportError::of_server(text));
+            assert!(
+                holds(&TransportError::of_server(7, text)),
+                "{text}: {:?}",
+                TransportError::of_server(7, text)
+            );
         }
     }
 }

@@ -1,0 +1,96 @@
+//! Positions that the source no longer has: five different errors, and never a silent jump.
+
+use super::{Source, refusal};
+use crate::shared::fresh;
+use anyhow::{Context, Result, ensure};
+use change_event::checkpoint::{BinlogPosition, Checkpoint, TOPIC};
+use it_tests::{
+    harness::{Part, Service, Stack},
+    topic::read_all,
+};
+
+const COLUMNS: &str = "id INT PRIMARY KEY, note LONGTEXT NOT NULL";
+
+fn own_stack(name: &str) -> Result<Stack> {
+    Stack::start(fresh(name).only(&[Part::MariaDb, Part::Kafka]))
+}
+
+/// The last checkpoint of a databus that has ended.
+fn checkpoint(source: &Source<'_>) -> Result<Checkpoint> {
+    let records = read_all(&source.stack.kafka_brokers()?, TOPIC)?;
+    let last = records.into_iter().rev().find(|record| record.key == source.name).context("no checkpoint")?;
+    Ok(serde_json::from_slice(&last.value.context("a checkpoint without content")?)?)
+}
+
+/// The end of the source's binlog.
+fn end(source: &Source<'_>) -> Result<BinlogPosition> {
+    let status = source.sql("SHOW MASTER STATUS")?;
+    let mut fields = status.split('\t');
+    let (file, pos) = fields.next().zip(fields.next()).context("no binlog")?;
+    Ok(BinlogPosition { file: file.to_owned(), pos: pos.parse()? })
+}
+
+/// One row with a note of so many letters. The statement's own length, which is in the binlog too, is always the same.
+fn insert(source: &Source<'_>, id: u32, letters: u64) -> Result<()> {
+    source.sql(&format!("INSERT INTO entry VALUES ({id:03}, REPEAT('x', {letters:06}))")).map(drop)
+}
+
+/// Begins the binlog anew and fills its second file so that an event ends exactly at `pos`.
+fn begin_anew_with_an_event_that_ends_at(source: &Source<'_>, pos: u64) -> Result<()> {
+    source.sql("RESET MASTER; FLUSH BINARY LOGS")?;
+    for id in 100..200 {
+        let before = end(source)?.pos;
+        insert(source, id, 1)?;
+        let after = end(source)?.pos;
+        // the server adds events of its own near the beginning of a file whenever it comes to it: measure again then
+        let letters = (pos + 1).checked_sub(2 * after - before).context("the file is longer already")?;
+        insert(source, id + 100, letters)?;
+        if end(source)?.pos == pos {
+            return insert(source, 300, 5);
+        }
+        source.sql("RESET MASTER; FLUSH BINARY LOGS")?;
+    }
+    anyhow::bail!("no event ends at {pos}")
+}
+
+/// A source whose databus read up to some way into its second binlog file and has ended.
+fn read_into_the_second_file(stack: &Stack) -> Result<(Source<'_>, BinlogPosition)> {
+    let source = Source::new(stack, COLUMNS)?;
+    source.sql("FLUSH BINARY LOGS")?;
+    let mut databus = source.deployment.databus()?;
+    insert(&source, 1, 20_000)?;
+    source.wait_for_changes(1)?;
+    databus.stop()?;
+    let position = checkpoint(&source)?.position;
+    ensure!(position.file.ends_with(".000002") && position.pos > 20_000, "{position:?}");
+    Ok((source, position))
+}
+
+fn assert_refused(source: &Source<'_>, code: i32, parts: &[&str]) -> Result<()> {
+    let before = source.changes()?.len();
+    let (found, message) = refusal(&source.deployment)?;
+    ensure!(found == Some(code), "exit code {found:?} and not {code}:\n{message}");
+    for part in parts {
+        ensure!(message.contains(part), "{part:?} is not in:\n{message}");
+    }
+    ensure!(!message.contains(" ready"), "ready before it was refused:\n{message}");
+    ensure!(source.changes()?.len() == before, "changes behind a gap were published");
+    Ok(())
+}
+
+#[test]
+fn a_binlog_begun_anew_is_refused_even_where_the_stored_position_exists_again_scenario_5() -> Result<()> {
+    let stack = own_stack("databus-reset-boundary")?;
+    let (source, position) = read_into_the_second_file(&stack)?;
+    begin_anew_with_an_event_that_ends_at(&source, position.pos)?;
+    assert_refused(&source, 12, &["another history", "the last transaction before it was"])
+}
+
+#[test]
+fn a_binlog_begun_anew_is_refused_where_the_stored_position_lies_inside_an_event_scenario_5() -> Result<()> {
+    let stack = own_stack("databus-reset-inside")?;
+    let (source, _) = read_into_the_second_file(&stack)?;
+    source.sql("RESET MASTER; FLUSH BINARY LOGS")?;
+    insert(&source, 2, 90_000)?;
+    assert_refused(&source, 12, &["another history", "no event begins there"])
+}
