@@ -28,6 +28,8 @@ const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(20);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause between two looks at whether all records are acknowledged.
 const ACKNOWLEDGEMENT_LOOK: Duration = Duration::from_micros(200);
+/// Within this time the broker has acknowledged everything, mostly.
+const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(250);
 /// The coordinator aborts a transaction that is open for longer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -293,8 +295,10 @@ impl Publisher {
         let source = self.source.clone();
         self.send(checkpoint::TOPIC, source.as_bytes(), &json)?;
         let deadline = Instant::now() + COMMIT_TIMEOUT;
-        // the client's own wait for acknowledgements looks only every 100 ms; the producer's thread fetches them as they come
-        while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+        // the client's own wait for acknowledgements looks only every 100 ms; the producer's thread fetches them as they come. But only
+        // the client's own wait ends at once when the transaction has failed, so a slow broker is left to that
+        let soon = Instant::now() + ACKNOWLEDGED_SOON;
+        while self.producer.in_flight_count() > 0 && Instant::now() < soon {
             std::thread::sleep(ACKNOWLEDGEMENT_LOOK);
         }
         loop {

@@ -31,6 +31,8 @@ const IDLE: Duration = Duration::from_millis(100);
 const MAX_RECORDS: usize = 10_000;
 /// How long a commit is tried while the broker does not answer; then the router starts anew, which reads what became of it.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(30);
+/// Within this time the broker has acknowledged everything, mostly.
+const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(250);
 /// The coordinator aborts a transaction that is open for longer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two looks at whether all records are acknowledged.
@@ -272,8 +274,10 @@ impl Router<'_> {
             .ok_or(KafkaError::Subscription("no group metadata while routing".to_owned()))?;
         let deadline = Instant::now() + COMMIT_DEADLINE;
         // the client's own wait for acknowledgements looks only every 100 ms, which would be the latency of every batch; the producer's
-        // thread fetches them as they come
-        while stage.producer.in_flight_count() > 0 && Instant::now() < deadline {
+        // thread fetches them as they come. But only the client's own wait ends at once when the transaction has failed, so a slow
+        // broker is left to that
+        let soon = Instant::now() + ACKNOWLEDGED_SOON;
+        while stage.producer.in_flight_count() > 0 && Instant::now() < soon {
             std::thread::sleep(ACKNOWLEDGEMENT_LOOK);
         }
         retried(deadline, || stage.producer.send_offsets_to_transaction(&offsets, &group, ASK_TIMEOUT))?;
