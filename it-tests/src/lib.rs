@@ -1,6 +1,7 @@
 //! The integration tests' own library: real services as child processes, and what drives them.
 
 pub mod harness;
+pub mod shared;
 #[cfg(feature = "workload")]
 pub mod topic;
 #[cfg(feature = "workload")]

@@ -1,13 +1,13 @@
 //! The real parts do what the guarantees are built on, seen through the clients that the daemons use.
 
-use crate::shared::{fresh, stack, unique};
+use crate::shared::{fresh, stack, stack_on, unique};
 use anyhow::{Context, Result};
 use elasticsearch::http::transport::Transport;
 use elasticsearch::indices::IndicesCreateParts;
 use elasticsearch::params::VersionType;
 use elasticsearch::{BulkOperation, BulkParts, Elasticsearch, GetParts};
 use futures::future::try_join_all;
-use it_tests::harness::{Not, Part, Service, Stack, wait_until, wait_until_async};
+use it_tests::harness::{Flavour, Not, Part, Service, Stack, wait_until, wait_until_async};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -44,18 +44,22 @@ async fn mariadb_answers_a_row_that_was_written_to_it() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mariadb_writes_a_binlog_that_databus_can_read() -> Result<()> {
-    let mariadb = stack()?.mariadb()?;
-    let mut databus = MySqlConnection::connect(&mariadb.url("databus", "accounting")?).await?;
+async fn both_mariadbs_write_a_binlog_that_databus_can_read() -> Result<()> {
+    for (flavour, series) in [(Flavour::MariaDb1011, "10.11."), (Flavour::MariaDb118, "11.8.")] {
+        let mariadb = stack_on(flavour)?.mariadb()?;
+        let mut databus = MySqlConnection::connect(&mariadb.url("databus", "accounting")?).await?;
 
-    let settings: (String, String, String, u64) =
-        sqlx::query_as("SELECT @@binlog_format, @@binlog_row_image, @@binlog_row_metadata, @@sync_binlog")
-            .fetch_one(&mut databus)
-            .await?;
-    let logs = sqlx::query("SHOW BINARY LOGS").fetch_all(&mut databus).await?;
+        let settings: (String, String, String, u64) = sqlx::query_as(
+            "SELECT @@binlog_format, @@binlog_row_image, @@binlog_row_metadata, @@sync_binlog",
+        )
+        .fetch_one(&mut databus)
+        .await?;
+        let logs = sqlx::query("SHOW BINARY LOGS").fetch_all(&mut databus).await?;
 
-    assert_eq!(settings, ("ROW".into(), "FULL".into(), "FULL".into(), 1));
-    assert!(!logs.is_empty());
+        assert_eq!(settings, ("ROW".into(), "FULL".into(), "FULL".into(), 1));
+        assert!(!logs.is_empty());
+        assert!(mariadb.version()?.starts_with(series), "{flavour} is {}", mariadb.version()?);
+    }
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! Commands that build the workspace and run something from it: test, ci, demo.
 
-use crate::provision::provision;
+use crate::provision::{FOR_TESTS, provision};
 use crate::supervise::{exit_code, foreground};
 use anyhow::ensure;
 use clap::Args;
+use it_tests::harness::Flavour;
 use it_tests::harness::paths::{repo_root, run_dir};
 use it_tests::harness::record::sweep_ended_runs;
 use std::ffi::OsString;
@@ -16,6 +17,9 @@ pub(crate) struct TestArgs {
     /// Only this package, for example it-tests (default: all)
     #[arg(long, short, value_name = "NAME")]
     package: Option<String>,
+    /// The tests that need a MySQL, and only those: fetches it from Debian's unstable suite into .cache/
+    #[arg(long, conflicts_with = "package")]
+    mysql: bool,
     /// Passed to the test runner, for example a part of a test's name
     #[arg(last = true, value_name = "ARGS")]
     rest: Vec<String>,
@@ -37,12 +41,12 @@ pub(crate) struct DemoArgs {
 
 /// Installs, builds, tests.
 pub(crate) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
-    provision()?;
-    let mut line = vec!["test".to_owned()];
-    match &args.package {
-        Some(package) => line.extend(["--package".to_owned(), package.clone()]),
-        None => line.push("--workspace".to_owned()),
-    }
+    provision(if args.mysql { &[Flavour::MySql97] } else { &FOR_TESTS })?;
+    let mut line = match &args.package {
+        _ if args.mysql => words(&MYSQL_TESTS),
+        Some(package) => words(&["test", "--package", package]),
+        None => words(&["test", "--workspace"]),
+    };
     if !args.rest.is_empty() {
         line.push("--".to_owned());
         line.extend(args.rest.iter().cloned());
@@ -50,12 +54,16 @@ pub(crate) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
     in_order(&[words(&["build", "--workspace", "--bins"]), line])
 }
 
+/// `cargo test --workspace` leaves this binary out: it-tests/Cargo.toml says so.
+const MYSQL_TESTS: [&str; 5] = ["test", "--package", "it-tests", "--test", "mysql"];
+
 /// Formatting, lints, tests.
 pub(crate) fn ci() -> anyhow::Result<ExitCode> {
-    provision()?;
+    provision(&FOR_TESTS)?;
     in_order(&[
         words(&["fmt", "--all", "--check"]),
         words(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        words(&["clippy", "--package", "it-tests", "--test", "mysql", "--", "-D", "warnings"]),
         words(&["build", "--workspace", "--bins"]),
         words(&["test", "--workspace"]),
     ])
@@ -63,7 +71,7 @@ pub(crate) fn ci() -> anyhow::Result<ExitCode> {
 
 /// Installs, builds for release, runs `target/release/demo`.
 pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    provision()?;
+    provision(&[])?;
     let built = cargo(&words(&["build", "--release", "--workspace", "--bins"]))?;
     if !built.success() {
         return Ok(exit_code(built));

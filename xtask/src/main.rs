@@ -1,9 +1,12 @@
 //! The project's own commands: `cargo xtask --help`.
 
 mod build;
+mod debian;
 mod java;
 mod maven;
 mod packages;
+mod place;
+mod private_apt;
 mod progress;
 mod provision;
 mod stack;
@@ -29,8 +32,8 @@ enum Task {
     Demo(build::DemoArgs),
     /// Run all tests against real MariaDB, Redis, Kafka and Elasticsearch
     ///
-    /// Installs what is missing, builds every binary, then runs `cargo test --workspace`. The exit code is the
-    /// test runner's.
+    /// Installs what is missing, builds every binary, then runs `cargo test --workspace`; with --mysql it runs the
+    /// tests that need a MySQL, and those alone. The exit code is the test runner's.
     Test(build::TestArgs),
     /// What the automatic checks run: formatting, lints without warnings, then all tests
     Ci,
@@ -38,9 +41,9 @@ enum Task {
     Stack(stack::StackArgs),
     /// Install what is missing on this machine; seconds when all is there
     ///
-    /// Packages come from apt (as root, or through sudo), Kafka and Elasticsearch from Maven Central into
-    /// .cache/. No service of the machine is started, stopped or changed.
-    Provision,
+    /// Packages come from apt (as root, or through sudo); Kafka and Elasticsearch from Maven Central and MariaDB 11.8
+    /// from Debian 13 are unpacked into .cache/. No service of the machine is started, stopped or changed.
+    Provision(provision::ProvisionArgs),
 }
 
 fn main() -> ExitCode {
@@ -49,7 +52,7 @@ fn main() -> ExitCode {
         Task::Test(args) => build::test(&args),
         Task::Ci => build::ci(),
         Task::Stack(args) => stack::run(&args),
-        Task::Provision => provision::provision().map(|()| ExitCode::SUCCESS),
+        Task::Provision(args) => provision::run(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

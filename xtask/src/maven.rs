@@ -1,10 +1,10 @@
 //! Kafka and Elasticsearch from Maven Central, through the `mvn` of this machine as it is configured.
 
+use crate::place::into_place;
 use anyhow::{Context, bail, ensure};
 use it_tests::harness::paths::{
     ELASTICSEARCH_VERSION, KAFKA_VERSION, elasticsearch_home, java_home, kafka_lib, repo_root,
 };
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -58,27 +58,6 @@ pub(crate) fn fetch_elasticsearch() -> anyhow::Result<()> {
         ensure!(status.success(), "cannot make {} readable for all: {status}", unpacked.display());
         Ok(unpacked)
     })
-}
-
-/// Lets `fetch` fill a fresh folder and renames what it answers to `target`: an interrupted fetch leaves nothing
-/// that looks whole.
-fn into_place(
-    target: &Path,
-    fetch: impl FnOnce(&Path) -> anyhow::Result<std::path::PathBuf>,
-) -> anyhow::Result<()> {
-    let mut fresh = target.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = Path::new(&fresh);
-    if fresh.exists() {
-        fs::remove_dir_all(fresh)?;
-    }
-    fs::create_dir_all(fresh).with_context(|| format!("cannot create {}", fresh.display()))?;
-    let filled = fetch(fresh)?;
-    fs::rename(&filled, target).with_context(|| format!("cannot move {} into place", filled.display()))?;
-    if fresh.exists() {
-        fs::remove_dir_all(fresh)?;
-    }
-    Ok(())
 }
 
 fn mvn(dir: &Path, args: &[String]) -> anyhow::Result<()> {

@@ -1,8 +1,10 @@
 //! Brings a bare machine to where the tests and the demo can run. Does nothing for what is already there.
 
 use crate::progress::step;
-use crate::{maven, packages};
+use crate::{debian, maven, packages};
 use anyhow::{Context, bail};
+use clap::Args;
+use it_tests::harness::Flavour;
 use it_tests::harness::paths::{cache_dir, program, repo_root};
 use it_tests::harness::record::DirLock;
 use std::process::Command;
@@ -13,12 +15,29 @@ const WANTED_GB: u64 = 6;
 /// With parts and build in place, this much is plenty for a run.
 const WANTED_AGAIN_GB: u64 = 2;
 
-/// Installs what is missing.
-pub(crate) fn provision() -> anyhow::Result<()> {
-    let packages = packages::missing();
-    let fresh = !packages.is_empty() || !maven::has_kafka() || !maven::has_elasticsearch();
-    check_disk(if fresh { WANTED_GB } else { WANTED_AGAIN_GB })?;
-    if !fresh {
+/// The servers beside the system's own MariaDB that `cargo xtask test` wants.
+pub(crate) const FOR_TESTS: [Flavour; 1] = [Flavour::MariaDb118];
+
+/// Arguments of `provision`.
+#[derive(Args)]
+pub(crate) struct ProvisionArgs {
+    /// MySQL, too, from Debian's unstable suite
+    #[arg(long)]
+    mysql: bool,
+}
+
+/// The command `provision`.
+pub(crate) fn run(args: &ProvisionArgs) -> anyhow::Result<()> {
+    provision(&FOR_TESTS)?;
+    if args.mysql { provision(&[Flavour::MySql97]) } else { Ok(()) }
+}
+
+/// Installs what is missing: what every command needs, and these database servers.
+pub(crate) fn provision(servers: &[Flavour]) -> anyhow::Result<()> {
+    let missing = |server: &&Flavour| !server.is_there();
+    let bare = !packages::missing().is_empty() || !maven::has_kafka() || !maven::has_elasticsearch();
+    check_disk(if bare { WANTED_GB } else { WANTED_AGAIN_GB })?;
+    if !bare && !servers.iter().any(|server| missing(&server)) {
         return Ok(());
     }
     let cache = cache_dir();
@@ -35,6 +54,9 @@ pub(crate) fn provision() -> anyhow::Result<()> {
     }
     if !maven::has_elasticsearch() {
         step("fetch elasticsearch (107 MB)", maven::fetch_elasticsearch)?;
+    }
+    for server in servers.iter().filter(missing) {
+        step(&debian::what(*server), || debian::fetch(*server))?;
     }
     Ok(())
 }

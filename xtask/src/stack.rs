@@ -74,7 +74,7 @@ fn up(dir: &Path) -> anyhow::Result<ExitCode> {
         eprintln!("already up");
         return status(dir);
     }
-    provision()?;
+    provision(&[])?;
     step("start mariadb, redis, kafka and elasticsearch", || {
         let stack = Stack::start(StackSpec::in_dir(dir).detached())?;
         let ports = DaemonPorts::free()?;

@@ -6,6 +6,7 @@ use super::ports::{free_port, loopback};
 use super::record::Addresses;
 use anyhow::{Context, bail};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 /// The text of a `pipelines.toml`, edited line by line; comments and order stay.
@@ -76,6 +77,13 @@ impl PipelinesToml {
     /// As [`PipelinesToml::set`], for a string.
     pub fn set_text(&mut self, section: &str, key: &str, value: &str) -> anyhow::Result<()> {
         self.set(section, key, &format!("{value:?}"))
+    }
+
+    /// Lets a source be read from this server.
+    pub fn source_at(&mut self, source: &str, server: SocketAddr) -> anyhow::Result<()> {
+        let section = format!("source.{source}");
+        self.set_text(&section, "host", &server.ip().to_string())?;
+        self.set(&section, "port", &server.port().to_string())
     }
 
     /// Takes a section out.

@@ -8,13 +8,13 @@
 pub mod child;
 pub mod config;
 pub mod daemon;
+pub mod database;
 pub mod deployment;
 pub mod elasticsearch;
 pub mod http;
 pub mod identity;
 pub mod kafka;
 pub mod launch;
-pub mod mariadb;
 pub mod paths;
 pub mod poll;
 pub mod ports;
@@ -28,6 +28,7 @@ pub mod stack;
 
 pub use config::{DaemonPorts, PipelinesToml};
 pub use daemon::Daemon;
+pub use database::{DatabaseServer, Flavour, ServerOptions};
 pub use deployment::Deployment;
 #[cfg(feature = "workload")]
 pub use poll::wait_until_async;

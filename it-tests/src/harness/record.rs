@@ -4,7 +4,7 @@ use super::child::kill_leftover;
 use super::identity::Identity;
 use super::secrets::Secrets;
 use super::service::STOP_DEADLINE;
-use super::{elasticsearch, http, kafka, mariadb, redis};
+use super::{database, elasticsearch, http, kafka, redis};
 use anyhow::{Context, bail};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -47,7 +47,7 @@ impl Part {
     /// One question over its own protocol.
     pub fn check(self, address: SocketAddr) -> anyhow::Result<()> {
         match self {
-            Self::MariaDb => mariadb::greeting(address),
+            Self::MariaDb => database::greeting(address),
             Self::Redis => redis::ping(address),
             Self::Kafka => kafka::ask_api_versions(address),
             Self::Elasticsearch => {

@@ -1,5 +1,6 @@
 //! What a stack is to be made of.
 
+use super::database::Flavour;
 use super::launch::Lifetime;
 use super::paths::run_dir;
 use super::record::{Addresses, Part};
@@ -13,6 +14,7 @@ pub struct StackSpec {
     pub(super) parts: Vec<Part>,
     pub(super) lifetime: Lifetime,
     pub(super) keep: bool,
+    pub(super) flavour: Flavour,
     pub(super) mariadb_args: Vec<String>,
     pub(super) kafka_properties: Vec<String>,
     pub(super) borrowed: Addresses,
@@ -31,6 +33,7 @@ impl StackSpec {
             parts: Part::ALL.to_vec(),
             lifetime: Lifetime::WithParent,
             keep: std::env::var_os("DATABUS_KEEP_RUNS").is_some(),
+            flavour: Flavour::MariaDb1011,
             mariadb_args: Vec::new(),
             kafka_properties: Vec::new(),
             borrowed: Addresses::default(),
@@ -50,9 +53,29 @@ impl StackSpec {
     }
 
     /// Uses another stack's Elasticsearch, the slowest part to start; give the index a name of its own.
-    pub fn borrow_elasticsearch(mut self, owner: &Stack) -> Self {
-        self.borrowed.elasticsearch = owner.addresses().elasticsearch;
-        self.without(Part::Elasticsearch)
+    pub fn borrow_elasticsearch(self, owner: &Stack) -> Self {
+        self.borrow(owner, &[Part::Elasticsearch])
+    }
+
+    /// Uses these parts of another stack; give what is in them (topics, databases, an index) names of their own.
+    pub fn borrow(mut self, owner: &Stack, parts: &[Part]) -> Self {
+        let theirs = owner.addresses();
+        for part in parts {
+            match part {
+                Part::MariaDb => self.borrowed.mariadb = theirs.mariadb,
+                Part::Redis => self.borrowed.redis = theirs.redis,
+                Part::Kafka => self.borrowed.kafka = theirs.kafka,
+                Part::Elasticsearch => self.borrowed.elasticsearch = theirs.elasticsearch,
+            }
+            self = self.without(*part);
+        }
+        self
+    }
+
+    /// The make and series of the database server, MariaDB 10.11 if not set.
+    pub fn flavour(mut self, flavour: Flavour) -> Self {
+        self.flavour = flavour;
+        self
     }
 
     /// Leaves the directory in place on drop. Setting `DATABUS_KEEP_RUNS` does the same for every stack.
@@ -67,7 +90,7 @@ impl StackSpec {
         self.keep()
     }
 
-    /// One more argument for `mariadbd`, for example `--log-bin-compress`.
+    /// One more argument for the database server, for example `--log-bin-compress`.
     pub fn mariadb_arg(mut self, arg: &str) -> Self {
         self.mariadb_args.push(arg.to_owned());
         self

@@ -1,8 +1,8 @@
 //! The real parts of one run, started side by side in one directory.
 
+use super::database::{DatabaseServer, ServerOptions};
 use super::elasticsearch::Elasticsearch;
 use super::kafka::Kafka;
-use super::mariadb::MariaDb;
 use super::ports::{free_port, is_free};
 use super::record::{Addresses, DirLock, Part, StackRecord, kill_leftovers};
 use super::redis::Redis;
@@ -17,8 +17,8 @@ use std::thread::ScopedJoinHandle;
 /// Running parts. A part that the spec left out is `None`.
 #[derive(Debug)]
 pub struct Stack {
-    /// MariaDB.
-    pub mariadb: Option<MariaDb>,
+    /// The server of all databases: MariaDB, unless the spec names another flavour.
+    pub mariadb: Option<DatabaseServer>,
     /// Redis.
     pub redis: Option<Redis>,
     /// Kafka.
@@ -73,8 +73,12 @@ impl Stack {
             let folder = |part: Part| dir.join(part.name());
             let mariadb = wanted(Part::MariaDb).then(|| {
                 scope.spawn(move || {
-                    let port = port(Part::MariaDb)?;
-                    MariaDb::start(&folder(Part::MariaDb), port, secrets, life, &spec.mariadb_args)
+                    let options = ServerOptions::in_dir(folder(Part::MariaDb))
+                        .port(port(Part::MariaDb)?)
+                        .secrets(secrets)
+                        .lifetime(life)
+                        .args(&spec.mariadb_args);
+                    DatabaseServer::start(spec.flavour, options)
                 })
             });
             let redis = wanted(Part::Redis)
@@ -109,7 +113,7 @@ impl Stack {
             }
         })?;
         let own = &mut self.addresses;
-        own.mariadb = self.mariadb.as_ref().map(MariaDb::address).or(own.mariadb);
+        own.mariadb = self.mariadb.as_ref().map(DatabaseServer::address).or(own.mariadb);
         own.redis = self.redis.as_ref().map(Redis::address).or(own.redis);
         own.kafka = self.kafka.as_ref().map(Kafka::address).or(own.kafka);
         own.elasticsearch = self.elasticsearch.as_ref().map(Elasticsearch::address).or(own.elasticsearch);
@@ -131,13 +135,13 @@ impl Stack {
         &self.secrets
     }
 
-    /// MariaDB, for stacks that run it.
-    pub fn mariadb(&self) -> anyhow::Result<&MariaDb> {
+    /// The database server, for stacks that run it.
+    pub fn mariadb(&self) -> anyhow::Result<&DatabaseServer> {
         self.mariadb.as_ref().context("this stack runs no mariadb")
     }
 
-    /// MariaDB, to kill or restart it.
-    pub fn mariadb_mut(&mut self) -> anyhow::Result<&mut MariaDb> {
+    /// The database server, to kill or restart it.
+    pub fn mariadb_mut(&mut self) -> anyhow::Result<&mut DatabaseServer> {
         self.mariadb.as_mut().context("this stack runs no mariadb")
     }
 

@@ -1,0 +1,3 @@
+//! Integration tests against a real MySQL: `cargo xtask test --mysql`. They fail where there is none.
+
+mod real_mysql;
