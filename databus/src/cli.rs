@@ -1,6 +1,7 @@
 //! Command line of `databus`.
 
 use clap::{Parser, Subcommand};
+use databus::Output;
 use std::path::PathBuf;
 
 /// Tails the binlog of an accounting database into Kafka: every row change once, in commit order.
@@ -23,6 +24,15 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Stream until SIGTERM or SIGINT.
     Run,
-    /// Check every source's settings, tables and rights, and change nothing.
-    Check,
+    /// Check every source's settings, tables and rights, and Kafka; change nothing
+    ///
+    /// Prints what is fine and what is not, with the GRANT and SET statements to run. Exit code 0 if every source can be followed, else 1.
+    #[command(
+        after_help = "Example:\n  databus check --config /etc/databus/pipelines.toml\n  databus check --output json | jq '.sources[].findings[].fix[]'"
+    )]
+    Check {
+        /// For people or for programs.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
 }

@@ -11,16 +11,20 @@
 //! `supervisor` keeps this going for one source; `session` is one stretch of it, from a checkpoint to the next failure.
 
 pub mod binlog;
+mod check;
 mod error;
 mod metrics;
+mod output;
 mod publish;
 mod session;
 mod source;
 mod stream;
 mod supervisor;
 
+pub use check::check;
 pub use error::DatabusError;
 pub use metrics::Metrics;
+pub use output::Output;
 pub use source::LostPosition;
 
 use anyhow::Context;
@@ -65,14 +69,4 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         }
     }
     first_error.map_or(Ok(()), |error| Err(with_code(error.exit_code(), error)))
-}
-
-/// Preflight of every source and a look at Kafka, without reading or writing anything.
-pub async fn check(config: &Config) -> anyhow::Result<()> {
-    for source in &config.sources {
-        let password = source.login.password.resolve().map_err(usage)?;
-        let server = source::preflight(source, &password).await?;
-        tracing::info!(source = %source.name, version = %server.version, oldest = %server.oldest.file, "source can be followed");
-    }
-    Ok(())
 }

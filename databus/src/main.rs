@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         let config = Config::load(&cli.config).map_err(usage)?;
         match cli.command {
             Command::Run => databus::run(config, shutdown).await,
-            Command::Check => databus::check(&config).await,
+            Command::Check { output } => databus::check(&config, output).await,
         }
     })
 }

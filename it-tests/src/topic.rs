@@ -66,6 +66,13 @@ pub fn read_all(brokers: &str, topic: &str) -> anyhow::Result<Vec<Record>> {
     Ok(records)
 }
 
+/// The names of all topics.
+pub fn names(brokers: &str) -> anyhow::Result<Vec<String>> {
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", brokers).create()?;
+    let metadata = consumer.fetch_metadata(None, DEADLINE)?;
+    Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+}
+
 /// Deletes a topic and waits until no broker lists it.
 pub fn delete(brokers: &str, topic: &str) -> anyhow::Result<()> {
     let mut config = ClientConfig::new();

@@ -1,6 +1,7 @@
 //! databus against a real MariaDB and Kafka: what it publishes is what the source committed, whatever is killed.
 
 mod hostile;
+mod operations;
 mod positions;
 
 use crate::shared::{fresh, stack, unique};

@@ -18,7 +18,7 @@ use rdkafka::{
 use std::time::{Duration, Instant};
 
 /// How long a broker may take to answer a question before it counts as unreachable.
-const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a commit or abort is tried before its outcome counts as unknown. The coordinator gives a transaction up after its own
 /// timeout, so waiting much longer than that is in vain; a new producer finds out what became of it.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -34,7 +34,7 @@ const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(250);
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes of the largest record that is published: 64 MiB.
-const LARGEST_RECORD: &str = "67108864";
+pub(super) const LARGEST_RECORD: &str = "67108864";
 
 /// The topics of one source and what is already in them.
 #[derive(Debug)]

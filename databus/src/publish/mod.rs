@@ -1,7 +1,9 @@
 //! Kafka: where changes and checkpoints become durable, in one transaction (G4).
 
+mod inspect;
 mod kafka;
 
+pub(crate) use inspect::{KafkaExamination, inspect};
 pub(crate) use kafka::{Publisher, Stage1};
 
 /// Why a change or a commit did not get through.

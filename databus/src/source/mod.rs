@@ -1,5 +1,6 @@
 //! The database being tailed: what is asked of it before, how its binlog arrives, and how fresh we are.
 
+mod finding;
 mod freshness;
 mod history;
 mod lost;
@@ -8,10 +9,11 @@ mod position;
 mod preflight;
 mod transport;
 
+pub(crate) use finding::Finding;
 pub(crate) use freshness::{Horizon, watch_horizon};
 pub(crate) use history::confirm;
 pub use lost::LostPosition;
 pub(crate) use mysql_cdc_transport::MysqlCdcTransport;
 pub(crate) use position::file_number;
-pub(crate) use preflight::{PreflightError, Server, preflight};
+pub(crate) use preflight::{Examination, PreflightError, Server, examine, preflight};
 pub(crate) use transport::{Feed, TransportError};
