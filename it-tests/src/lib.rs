@@ -3,6 +3,8 @@
 pub mod harness;
 pub mod shared;
 #[cfg(feature = "workload")]
+pub mod tls;
+#[cfg(feature = "workload")]
 pub mod topic;
 #[cfg(feature = "workload")]
 pub mod workload;

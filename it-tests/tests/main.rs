@@ -4,6 +4,7 @@ mod bill_api;
 mod databus;
 mod lifecycle;
 mod real_parts;
+mod servers;
 mod shared;
 mod sync_worker;
 mod wallet_api;

@@ -28,7 +28,7 @@ pub mod stack;
 
 pub use config::{DaemonPorts, PipelinesToml};
 pub use daemon::Daemon;
-pub use database::{DatabaseServer, Flavour, ServerOptions};
+pub use database::{DatabaseServer, Flavour, ServerOptions, TlsFiles};
 pub use deployment::Deployment;
 #[cfg(feature = "workload")]
 pub use poll::wait_until_async;

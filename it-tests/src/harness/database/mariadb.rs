@@ -7,12 +7,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Row binlog with full images and metadata, synced at every commit.
-pub(super) const SERVER_ARGS: [&str; 8] = [
+pub(super) const SERVER_ARGS: [&str; 9] = [
     "--log-bin=binlog",
     "--binlog-format=ROW",
     "--binlog-row-image=FULL",
     "--binlog-row-metadata=FULL",
     "--gtid-strict-mode=ON",
+    // for the day it becomes a replica
+    "--log-slave-updates=ON",
     "--sync-binlog=1",
     "--innodb-buffer-pool-size=256M",
     "--innodb-log-file-size=128M",

@@ -7,9 +7,12 @@ mod flavour;
 mod mariadb;
 mod mysql;
 mod options;
+mod replica;
 mod server;
 mod shell;
+mod tls;
 
 pub use flavour::Flavour;
 pub use options::ServerOptions;
 pub use server::{DatabaseServer, greeting};
+pub use tls::TlsFiles;

@@ -1,5 +1,6 @@
 //! How a database server is to be started.
 
+use super::tls::TlsFiles;
 use crate::harness::Stack;
 use crate::harness::launch::Lifetime;
 use crate::harness::secrets::Secrets;
@@ -63,6 +64,12 @@ impl ServerOptions {
     /// One more argument for the server's command line, after those that the harness gives: it overrides them.
     pub fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.to_owned());
+        self
+    }
+
+    /// Speaks TLS with these certificates, to clients that ask for it.
+    pub fn tls(mut self, files: &TlsFiles) -> Self {
+        self.args.extend(files.args());
         self
     }
 
