@@ -16,6 +16,7 @@ mod error;
 mod metrics;
 mod output;
 mod publish;
+pub mod render;
 mod session;
 mod source;
 mod stream;

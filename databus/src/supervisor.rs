@@ -6,7 +6,8 @@ use crate::{
     publish::{PublishError, Publisher, Stage1},
     session::{Session, SessionError},
     source::{
-        Feed, LostPosition, MysqlCdcTransport, Server, TransportError, confirm, preflight, watch_horizon,
+        Feed, LostPosition, MysqlCdcTransport, Server, TransportError, confirm, preflight, told_columns,
+        watch_horizon,
     },
     stream::{Assembler, Resume, StreamError},
 };
@@ -185,10 +186,14 @@ impl Worker {
     }
 
     fn session(&self, publisher: &mut Publisher, checkpoint: &mut Checkpoint) -> Result<(), SessionError> {
-        self.runtime.block_on(async {
+        let told = self.runtime.block_on(async {
+            let asked = async {
+                confirm(&self.source, &self.password, checkpoint).await?;
+                told_columns(&self.source, &self.password).await
+            };
             tokio::select! {
-                () = self.shutdown.requested() => Ok(()),
-                confirmed = confirm(&self.source, &self.password, checkpoint) => confirmed,
+                () = self.shutdown.requested() => Ok(Vec::new()),
+                asked = asked => asked,
             }
         })?;
         if self.shutdown.is_requested() {
@@ -214,7 +219,7 @@ impl Worker {
         }
         let session = Session {
             feed,
-            assembler: Assembler::new(&self.source.name, tables, resume),
+            assembler: Assembler::new(&self.source.name, tables, resume).told(told),
             publisher,
             checkpoint,
             identity: self.server.identity.clone(),

@@ -1,30 +1,66 @@
 //! A column's shape, from the table map alone: no schema is ever derived from DDL.
 
-use super::bytes::{Bytes, DecodeError};
+use super::{
+    bytes::{Bytes, DecodeError},
+    charset::Charset,
+};
 
-/// How a text column's bytes become UTF-8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Charset {
-    /// utf8mb4, utf8mb3 and ascii: the bytes are UTF-8 already.
-    Utf8,
-    /// The pseudo-charset `binary`: not text at all.
-    Binary,
+/// Whose binlog it is: table maps of the two differ in which columns their lists count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Flavour {
+    /// MariaDB: YEAR has a sign bit, geometries a collation.
+    #[default]
+    MariaDb,
+    /// MySQL: neither.
+    MySql,
 }
 
-impl Charset {
-    /// The charset behind a collation id (`information_schema.collations`), where this version converts it.
-    /// MariaDB numbers its extra collations of a charset within blocks of their own.
-    pub fn of_collation(id: u64) -> Option<Self> {
-        match id {
-            63 => Some(Self::Binary),
-            // ascii
-            11 | 65 | 1035 | 1089 => Some(Self::Utf8),
-            // utf8mb3: general, bin, unicode and language collations, MariaDB's nopad and myanmar/thai ones
-            33 | 76 | 83 | 192..=223 | 576..=578 | 1057 | 1107 | 1216 | 1238 => Some(Self::Utf8),
-            // utf8mb4
-            45 | 46 | 224..=247 | 255..=323 | 608..=610 | 1069 | 1070 | 1248 | 1270 => Some(Self::Utf8),
-            // MariaDB >= 10.10: uca1400 collations of utf8mb3 and utf8mb4
-            2048..=2559 => Some(Self::Utf8),
+impl Flavour {
+    /// From a format description event's body: two bytes of format version, then the server's version.
+    pub fn of_description(body: &[u8]) -> Self {
+        let version = body.get(2..52).unwrap_or_default();
+        if version.windows(7).any(|part| part.eq_ignore_ascii_case(b"mariadb")) {
+            Self::MariaDb
+        } else {
+            Self::MySql
+        }
+    }
+}
+
+/// What `information_schema` says of columns whose table map calls them BINARY or VARBINARY: MariaDB logs no more of these types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// UUID: 16 bytes.
+    Uuid,
+    /// INET6: 16 bytes.
+    Inet6,
+    /// INET4: 4 bytes.
+    Inet4,
+    /// VECTOR of MariaDB.
+    Vector,
+}
+
+/// Such a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldColumn {
+    /// Its database.
+    pub database: String,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub column: String,
+    /// Its type.
+    pub told: Told,
+}
+
+impl Told {
+    /// From a column's `data_type`.
+    pub fn of_data_type(data_type: &str) -> Option<Self> {
+        match data_type.to_ascii_lowercase().as_str() {
+            "uuid" => Some(Self::Uuid),
+            "inet6" => Some(Self::Inet6),
+            "inet4" => Some(Self::Inet4),
+            "vector" => Some(Self::Vector),
             _ => None,
         }
     }
@@ -61,21 +97,71 @@ pub enum ColumnKind {
         /// Digits behind the second.
         fraction: u8,
     },
-    /// CHAR, VARCHAR, TEXT, BINARY, VARBINARY, BLOB: a length of so many bytes in front.
+    /// TIME(fraction).
+    Time {
+        /// Digits behind the second.
+        fraction: u8,
+    },
+    /// FLOAT.
+    Float,
+    /// DOUBLE.
+    Double,
+    /// BIT(width).
+    Bit {
+        /// 1 to 64.
+        width: u8,
+    },
+    /// CHAR, VARCHAR, TEXT, VARBINARY, BLOB: a length of so many bytes in front.
     Chars {
         /// Bytes of the length.
         length_bytes: u8,
         /// How the bytes are read.
         charset: Charset,
-        /// BINARY(n): the server cuts trailing zeros, so they are put back; 0 for every other type.
-        pad_to: u16,
     },
-    /// ENUM: index of so many bytes into the values, which are UTF-8.
+    /// BINARY(size): the server cuts trailing zeros, so they are put back.
+    Fixed {
+        /// Bytes of the column.
+        size: u16,
+        /// What `information_schema` says it is.
+        told: Option<Told>,
+    },
+    /// MariaDB's COMPRESSED text and binary columns.
+    Compressed {
+        /// Bytes of the length.
+        length_bytes: u8,
+        /// How the bytes are read once they are decompressed.
+        charset: Charset,
+    },
+    /// ENUM: index of so many bytes into the values.
     Enum {
         /// 1 or 2.
         width: u8,
-        /// The values, from index 1.
-        values: Vec<String>,
+        /// The values as JSON, from index 1.
+        values: Vec<Vec<u8>>,
+    },
+    /// SET: a bit for each value.
+    Set {
+        /// Bytes of the bits, up to 8.
+        width: u8,
+        /// The values as JSON without the quotes, from the lowest bit.
+        values: Vec<Vec<u8>>,
+    },
+    /// JSON of MySQL, in its binary form.
+    Json {
+        /// Bytes of the length.
+        length_bytes: u8,
+    },
+    /// Every spatial type.
+    Geometry {
+        /// Bytes of the length.
+        length_bytes: u8,
+        /// POINT, whose coordinates are shown too.
+        point: bool,
+    },
+    /// VECTOR.
+    Vector {
+        /// Bytes of the length.
+        length_bytes: u8,
     },
 }
 
@@ -105,6 +191,10 @@ pub mod types {
     pub const TIMESTAMP2: u8 = 17;
     pub const DATETIME2: u8 = 18;
     pub const TIME2: u8 = 19;
+    pub const BLOB_COMPRESSED: u8 = 140;
+    pub const VARCHAR_COMPRESSED: u8 = 141;
+    pub const VECTOR: u8 = 242;
+    pub const JSON: u8 = 245;
     pub const NEWDECIMAL: u8 = 246;
     pub const ENUM: u8 = 247;
     pub const SET: u8 = 248;
@@ -119,11 +209,9 @@ impl RawColumn {
     pub fn parse(type_code: u8, metadata: &mut Bytes<'_>) -> Result<Self, DecodeError> {
         use types::*;
         let meta_len = match type_code {
-            FLOAT | DOUBLE | TIMESTAMP2 | DATETIME2 | TIME2 | BLOB | GEOMETRY | 242 | 245 => 1,
-            VARCHAR | BIT | NEWDECIMAL | VAR_STRING | STRING | ENUM | SET => 2,
-            // MariaDB's COMPRESSED columns
-            140 => 1,
-            141 => 2,
+            FLOAT | DOUBLE | TIMESTAMP2 | DATETIME2 | TIME2 | BLOB | BLOB_COMPRESSED | GEOMETRY | VECTOR
+            | JSON => 1,
+            VARCHAR | VARCHAR_COMPRESSED | BIT | NEWDECIMAL | VAR_STRING | STRING | ENUM | SET => 2,
             TINY | SHORT | LONG | LONGLONG | INT24 | DATE | YEAR | 0 | 6 | 7 | 11 | 12 | 14 => 0,
             _ => {
                 return Err(DecodeError::Unsupported(format!("column type number {type_code} is not known")));
@@ -142,16 +230,24 @@ impl RawColumn {
         }
     }
 
-    /// Whether the signedness bitmap has a bit for it. MariaDB counts YEAR too.
-    pub fn is_numeric(self) -> bool {
+    /// Whether the signedness bitmap has a bit for it.
+    pub fn is_numeric(self, flavour: Flavour) -> bool {
         use types::*;
-        matches!(self.type_code, TINY | SHORT | INT24 | LONG | LONGLONG | FLOAT | DOUBLE | NEWDECIMAL | YEAR)
+        match self.type_code {
+            TINY | SHORT | INT24 | LONG | LONGLONG | FLOAT | DOUBLE | NEWDECIMAL => true,
+            YEAR => flavour == Flavour::MariaDb,
+            _ => false,
+        }
     }
 
     /// Whether the charset list has an entry for it.
-    pub fn is_character(self) -> bool {
+    pub fn is_character(self, flavour: Flavour) -> bool {
         use types::*;
-        matches!(self.type_code, VARCHAR | VAR_STRING | STRING | BLOB | GEOMETRY)
+        match self.type_code {
+            VARCHAR | VAR_STRING | STRING | BLOB | VARCHAR_COMPRESSED | BLOB_COMPRESSED | VECTOR => true,
+            GEOMETRY => flavour == Flavour::MariaDb,
+            _ => false,
+        }
     }
 
     /// Whether the charset list of ENUM and SET has an entry for it.

@@ -2,13 +2,17 @@
 
 pub mod bytes;
 mod cell;
+pub mod charset;
 pub mod column;
+mod compressed;
 mod decimal;
 pub mod event;
 pub mod gtid;
+mod json;
+mod kind;
 pub mod rows;
+pub mod selected;
 pub mod statement;
 pub mod table_map;
 
 pub use bytes::DecodeError;
-pub use cell::put_text;

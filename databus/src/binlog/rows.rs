@@ -126,10 +126,7 @@ impl<'a> Images<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::binlog::{
-        column::{Charset, ColumnKind},
-        table_map::Column,
-    };
+    use crate::binlog::{charset::Charset, column::ColumnKind, table_map::Column};
     use proptest::prelude::*;
 
     fn shape() -> TableShape {
@@ -142,7 +139,7 @@ mod tests {
         TableShape {
             columns: vec![
                 column("a", ColumnKind::Int { width: 4, unsigned: false }),
-                column("b", ColumnKind::Chars { length_bytes: 1, charset: Charset::Utf8, pad_to: 0 }),
+                column("b", ColumnKind::Chars { length_bytes: 1, charset: Charset::Utf8 }),
                 column("c", ColumnKind::Int { width: 1, unsigned: true }),
             ],
             primary_key: vec![2, 0],

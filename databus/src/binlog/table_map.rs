@@ -4,7 +4,9 @@
 
 use super::{
     bytes::{Bitmap, Bytes, DecodeError},
-    column::{Charset, ColumnKind, RawColumn, types},
+    charset::Charset,
+    column::{ColumnKind, Flavour, RawColumn, Told, ToldColumn, types},
+    kind::{Facts, kind_of},
 };
 
 /// A table's id and name: all that is read of tables nobody captures.
@@ -55,8 +57,31 @@ pub fn parse_name<'a>(body: &mut Bytes<'a>) -> Result<TableName<'a>, DecodeError
     Ok(TableName { table_id, database: name()?, table: name()? })
 }
 
+impl TableShape {
+    /// Takes in what `information_schema` says of columns that the log shows as binary. A column that is not there, or not as that
+    /// type is kept, stays what the log says: the table was another one when the rows were written.
+    pub fn apply(&mut self, name: &TableName<'_>, columns: &[ToldColumn]) {
+        let of_table: Vec<_> = columns
+            .iter()
+            .filter(|told| told.database == name.database && told.table == name.table)
+            .collect();
+        for column in &mut self.columns {
+            let Some(told) = of_table.iter().find(|told| told.column == column.name) else { continue };
+            let told = &told.told;
+            match (&mut column.kind, told) {
+                (ColumnKind::Fixed { size: 16, told: kept }, Told::Uuid | Told::Inet6)
+                | (ColumnKind::Fixed { size: 4, told: kept }, Told::Inet4) => *kept = Some(*told),
+                (ColumnKind::Chars { length_bytes, charset: Charset::Binary }, Told::Vector) => {
+                    column.kind = ColumnKind::Vector { length_bytes: *length_bytes };
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
 /// Reads the shape behind the name.
-pub fn parse_shape(mut body: Bytes<'_>) -> Result<TableShape, DecodeError> {
+pub fn parse_shape(mut body: Bytes<'_>, flavour: Flavour) -> Result<TableShape, DecodeError> {
     let count = body.lenenc_len()?;
     let type_codes = body.take(count)?;
     let mut metadata = Bytes(body.lenenc_bytes()?);
@@ -65,8 +90,8 @@ pub fn parse_shape(mut body: Bytes<'_>) -> Result<TableShape, DecodeError> {
         .map(|code| RawColumn::parse(*code, &mut metadata))
         .collect::<Result<Vec<_>, _>>()?;
     let nullable = Bitmap(body.take(count.div_ceil(8))?);
-    let optional = Optional::parse(body, &raw)?;
-    optional.into_shape(&raw, nullable)
+    let optional = Optional::parse(body, &raw, flavour)?;
+    optional.into_shape(&raw, nullable, flavour)
 }
 
 /// The optional metadata that `binlog_row_metadata=FULL` adds.
@@ -80,17 +105,20 @@ struct Optional {
     enum_collations: Vec<u64>,
     enum_default_collation: Option<(u64, Vec<(usize, u64)>)>,
     enum_values: Vec<Vec<Vec<u8>>>,
+    set_values: Vec<Vec<Vec<u8>>>,
+    /// OGC's type number per geometry column, in order.
+    geometry_types: Vec<u64>,
     primary_key: Vec<usize>,
 }
 
 impl Optional {
-    fn parse(mut body: Bytes<'_>, raw: &[RawColumn]) -> Result<Self, DecodeError> {
+    fn parse(mut body: Bytes<'_>, raw: &[RawColumn], flavour: Flavour) -> Result<Self, DecodeError> {
         let mut found = Self::default();
         while !body.is_empty() {
             let field = body.u8()?;
             let mut value = Bytes(body.lenenc_bytes()?);
             match field {
-                1 => found.unsigned = signedness(value.0, raw),
+                1 => found.unsigned = signedness(value.0, raw, flavour),
                 2 => found.default_collation = Some(default_collation(&mut value)?),
                 3 => found.collations = numbers(&mut value)?,
                 4 => {
@@ -99,7 +127,9 @@ impl Optional {
                         found.names.push(utf8(name, "a column name is not UTF-8")?.to_owned());
                     }
                 }
+                5 => found.set_values = value_lists(&mut value)?,
                 6 => found.enum_values = value_lists(&mut value)?,
+                7 => found.geometry_types = numbers(&mut value)?,
                 8 => {
                     found.primary_key =
                         numbers(&mut value)?.into_iter().map(|index| index as usize).collect();
@@ -113,14 +143,19 @@ impl Optional {
                 }
                 10 => found.enum_default_collation = Some(default_collation(&mut value)?),
                 11 => found.enum_collations = numbers(&mut value)?,
-                // SET values, geometry types, visibility, vector dimensions: not needed for the types that are decoded
+                // visibility and vector dimensions: a row has all columns, and each vector its length
                 _ => {}
             }
         }
         Ok(found)
     }
 
-    fn into_shape(self, raw: &[RawColumn], nullable: Bitmap<'_>) -> Result<TableShape, DecodeError> {
+    fn into_shape(
+        self,
+        raw: &[RawColumn],
+        nullable: Bitmap<'_>,
+        flavour: Flavour,
+    ) -> Result<TableShape, DecodeError> {
         if self.names.len() != raw.len() {
             return Err(DecodeError::Unsupported(
                 "the table map carries no column names: set binlog_row_metadata=FULL on the source; rows written before that cannot be read".to_owned(),
@@ -128,7 +163,7 @@ impl Optional {
         }
         let mut text = collation_per_column(
             raw,
-            RawColumn::is_character,
+            |column| column.is_character(flavour),
             &self.collations,
             self.default_collation.as_ref(),
         );
@@ -138,19 +173,29 @@ impl Optional {
             &self.enum_collations,
             self.enum_default_collation.as_ref(),
         );
-        let mut enum_values = self.enum_values.into_iter();
+        let (mut enum_values, mut set_values) = (self.enum_values.into_iter(), self.set_values.into_iter());
+        let mut geometry_types = self.geometry_types.into_iter();
         let mut columns = Vec::with_capacity(raw.len());
         for (index, (column, name)) in raw.iter().zip(self.names).enumerate() {
-            let collation = if column.is_character() {
+            let collation = if column.is_character(flavour) {
                 text.next().flatten()
             } else if column.is_enum_or_set() {
                 enums.next().flatten()
             } else {
                 None
             };
-            let values = if column.type_code == types::ENUM { enum_values.next() } else { None };
-            let unsigned = self.unsigned.get(index).copied().unwrap_or(false);
-            let kind = kind_of(*column, unsigned, collation, values)
+            let facts = Facts {
+                column: *column,
+                unsigned: self.unsigned.get(index).copied().unwrap_or(false),
+                collation,
+                values: match column.type_code {
+                    types::ENUM => enum_values.next(),
+                    types::SET => set_values.next(),
+                    _ => None,
+                },
+                geometry: if column.type_code == types::GEOMETRY { geometry_types.next() } else { None },
+            };
+            let kind = kind_of(facts)
                 .map_err(|reason| DecodeError::Unsupported(format!("column `{name}`: {reason}")))?;
             let mut json_prefix = serde_json::to_vec(&name)
                 .map_err(|_| DecodeError::Malformed("a column name that is no text"))?;
@@ -165,13 +210,13 @@ impl Optional {
 }
 
 /// One flag per column; bits stand for numeric columns only, the highest bit first.
-fn signedness(bits: &[u8], raw: &[RawColumn]) -> Vec<bool> {
+fn signedness(bits: &[u8], raw: &[RawColumn], flavour: Flavour) -> Vec<bool> {
     let mut numeric = 0;
     raw.iter()
         .map(|column| {
-            let unsigned = column.is_numeric()
+            let unsigned = column.is_numeric(flavour)
                 && bits.get(numeric / 8).is_some_and(|byte| byte >> (7 - numeric % 8) & 1 == 1);
-            numeric += usize::from(column.is_numeric());
+            numeric += usize::from(column.is_numeric(flavour));
             unsigned
         })
         .collect()
@@ -212,7 +257,7 @@ fn value_lists(value: &mut Bytes<'_>) -> Result<Vec<Vec<Vec<u8>>>, DecodeError> 
 /// whose indexes count the selected columns only.
 fn collation_per_column<'a>(
     raw: &'a [RawColumn],
-    which: fn(RawColumn) -> bool,
+    which: impl Fn(RawColumn) -> bool + 'a,
     listed: &'a [u64],
     default: Option<&'a (u64, Vec<(usize, u64)>)>,
 ) -> impl Iterator<Item = Option<u64>> + 'a {
@@ -229,81 +274,6 @@ fn collation_per_column<'a>(
     })
 }
 
-fn kind_of(
-    column: RawColumn,
-    unsigned: bool,
-    collation: Option<u64>,
-    enum_values: Option<Vec<Vec<u8>>>,
-) -> Result<ColumnKind, String> {
-    let int = |width| Ok(ColumnKind::Int { width, unsigned });
-    let charset = || {
-        let id = collation
-            .ok_or("the table map says nothing about its charset (binlog_row_metadata=FULL is needed)")?;
-        Charset::of_collation(id).ok_or_else(|| {
-            format!(
-                "collation {id} is not of a charset that is converted yet (utf8mb4, utf8mb3, ascii, binary)"
-            )
-        })
-    };
-    let fraction = || {
-        u8::try_from(column.meta)
-            .ok()
-            .filter(|digits| *digits <= 6)
-            .ok_or("a fraction of more than 6 digits".to_owned())
-    };
-    match column.type_code {
-        types::TINY => int(1),
-        types::SHORT => int(2),
-        types::INT24 => int(3),
-        types::LONG => int(4),
-        types::LONGLONG => int(8),
-        types::YEAR => Ok(ColumnKind::Year),
-        types::NEWDECIMAL => {
-            let (precision, scale) = ((column.meta & 0xff) as u8, (column.meta >> 8) as u8);
-            if precision == 0 || precision > 65 || scale > precision {
-                return Err(format!("DECIMAL({precision},{scale}) does not exist"));
-            }
-            Ok(ColumnKind::Decimal { precision, scale })
-        }
-        types::DATE => Ok(ColumnKind::Date),
-        types::DATETIME2 => Ok(ColumnKind::DateTime { fraction: fraction()? }),
-        types::TIMESTAMP2 => Ok(ColumnKind::Timestamp { fraction: fraction()? }),
-        types::VARCHAR | types::VAR_STRING => Ok(ColumnKind::Chars {
-            length_bytes: if column.meta > 255 { 2 } else { 1 },
-            charset: charset()?,
-            pad_to: 0,
-        }),
-        types::STRING => {
-            let charset = charset()?;
-            let pad_to = if charset == Charset::Binary { column.meta } else { 0 };
-            Ok(ColumnKind::Chars { length_bytes: if column.meta > 255 { 2 } else { 1 }, charset, pad_to })
-        }
-        types::BLOB if (1..=4).contains(&column.meta) => {
-            Ok(ColumnKind::Chars { length_bytes: column.meta as u8, charset: charset()?, pad_to: 0 })
-        }
-        types::ENUM if (1..=2).contains(&column.meta) => {
-            let values = enum_values
-                .ok_or("the table map carries no ENUM values (binlog_row_metadata=FULL is needed)")?;
-            if charset()? == Charset::Binary {
-                return Err("an ENUM of binary values is not decoded yet".to_owned());
-            }
-            let values = values
-                .into_iter()
-                .map(|value| String::from_utf8(value).map_err(|_| "an ENUM value is not UTF-8".to_owned()))
-                .collect::<Result<_, _>>()?;
-            Ok(ColumnKind::Enum { width: column.meta as u8, values })
-        }
-        types::FLOAT | types::DOUBLE => Err("FLOAT and DOUBLE are not decoded yet".to_owned()),
-        types::BIT => Err("BIT is not decoded yet".to_owned()),
-        types::SET => Err("SET is not decoded yet".to_owned()),
-        types::TIME2 => Err("TIME is not decoded yet".to_owned()),
-        types::GEOMETRY => Err("GEOMETRY is not decoded yet".to_owned()),
-        245 => Err("JSON in MySQL's binary form is not decoded yet".to_owned()),
-        140 | 141 => Err("COMPRESSED columns are not decoded yet".to_owned()),
-        other => Err(format!("type number {other} is not decoded yet")),
-    }
-}
-
 fn utf8<'a>(bytes: &'a [u8], otherwise: &'static str) -> Result<&'a str, DecodeError> {
     std::str::from_utf8(bytes).map_err(|_| DecodeError::Malformed(otherwise))
 }
@@ -318,17 +288,19 @@ mod tests {
         fn any_bytes_are_a_shape_or_an_error_and_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..96)) {
             let mut body = Bytes(&bytes);
             if parse_name(&mut body).is_ok() {
-                let _ = parse_shape(body);
+                let _ = parse_shape(body, Flavour::MySql);
             }
         }
     }
 
     #[test]
-    fn signedness_counts_numeric_columns_only_and_year_is_one_of_them() {
+    fn signedness_counts_numeric_columns_only_and_year_is_one_of_them_for_mariadb() {
         let raw = |type_code| RawColumn { type_code, meta: 0 };
         let columns = [types::TINY, types::YEAR, types::VARCHAR, types::LONGLONG].map(raw);
         // bits: TINY 0, YEAR 1, LONGLONG 1
-        assert_eq!(signedness(&[0b0110_0000], &columns), [false, true, false, true]);
+        assert_eq!(signedness(&[0b0110_0000], &columns, Flavour::MariaDb), [false, true, false, true]);
+        // MySQL's: TINY 0, LONGLONG 1
+        assert_eq!(signedness(&[0b0100_0000], &columns, Flavour::MySql), [false, false, false, true]);
     }
 
     #[test]
@@ -336,8 +308,13 @@ mod tests {
         let raw = |type_code| RawColumn { type_code, meta: 0 };
         let columns = [types::LONG, types::VARCHAR, types::ENUM, types::BLOB].map(raw);
         let default = (45, vec![(1, 63)]);
-        let found: Vec<_> =
-            collation_per_column(&columns, RawColumn::is_character, &[], Some(&default)).collect();
+        let found: Vec<_> = collation_per_column(
+            &columns,
+            |column| column.is_character(Flavour::MariaDb),
+            &[],
+            Some(&default),
+        )
+        .collect();
         assert_eq!(found, [Some(45), Some(63)]);
     }
 }

@@ -7,6 +7,7 @@ mod lost;
 mod mysql_cdc_transport;
 mod position;
 mod preflight;
+mod told;
 mod transport;
 
 pub(crate) use finding::Finding;
@@ -16,4 +17,5 @@ pub use lost::LostPosition;
 pub(crate) use mysql_cdc_transport::MysqlCdcTransport;
 pub(crate) use position::file_number;
 pub(crate) use preflight::{Examination, PreflightError, Server, examine, preflight};
+pub(crate) use told::told_columns;
 pub(crate) use transport::{Feed, TransportError};

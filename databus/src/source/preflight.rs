@@ -2,7 +2,10 @@
 //! and the value it should have (G7).
 
 use super::{finding::Finding, position::file_number};
-use crate::binlog::statement::hides_changes;
+use crate::binlog::{
+    selected::{ColumnFacts, SelectedColumn},
+    statement::hides_changes,
+};
 use change_event::checkpoint::{BinlogPosition, SourceIdentity};
 use pipeline_config::Source;
 use secrecy::{ExposeSecret, SecretString};
@@ -281,7 +284,8 @@ async fn table_shape(
     seen: &mut Examination,
 ) -> Result<(), sqlx::Error> {
     let columns = sqlx::query(
-        "SELECT column_name, data_type, character_set_name, column_key, table_schema, table_name \
+        "SELECT column_name, CAST(data_type AS CHAR), character_set_name, column_key, table_schema, table_name, \
+                CAST(column_type AS CHAR), is_nullable = 'YES', CAST(COALESCE(datetime_precision, 0) AS UNSIGNED) \
          FROM information_schema.columns WHERE table_schema = ? AND table_name = ? ORDER BY ordinal_position",
     )
     .bind(database)
@@ -318,7 +322,17 @@ async fn table_shape(
         let charset: Option<String> = column.try_get(2)?;
         let key: String = column.try_get(3)?;
         has_key |= key == "PRI";
-        if let Some(reason) = undecodable(&data_type, charset.as_deref()) {
+        let (column_type, nullable, fraction): (String, bool, u64) =
+            (column.try_get(6)?, column.try_get(7)?, column.try_get(8)?);
+        let facts = ColumnFacts {
+            name: &name,
+            data_type: &data_type,
+            column_type: &column_type,
+            charset: charset.as_deref(),
+            nullable,
+            fraction: fraction as u8,
+        };
+        if let Err(reason) = SelectedColumn::new(&facts) {
             seen.found(format!("{database}.{table}.{name}: {reason}"));
         }
     }
@@ -338,23 +352,6 @@ async fn table_shape(
         seen.settled(format!("{database}.{table}: {} columns, primary key", columns.len()));
     }
     Ok(())
-}
-
-/// Why a column's type cannot be decoded by this version; the table map's own check at run time is the last word.
-fn undecodable(data_type: &str, charset: Option<&str>) -> Option<String> {
-    match data_type.to_ascii_lowercase().as_str() {
-        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "year" | "decimal" | "date"
-        | "datetime" | "timestamp" | "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob"
-        | "longblob" => None,
-        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" | "enum" => match charset {
-            Some("utf8mb4" | "utf8mb3" | "utf8" | "ascii") => None,
-            other => Some(format!(
-                "charset {} is not converted yet (utf8mb4, utf8mb3 and ascii are)",
-                other.unwrap_or("unknown")
-            )),
-        },
-        other => Some(format!("type {} is not decoded yet", other.to_ascii_uppercase())),
-    }
 }
 
 async fn oldest_binlog(connection: &mut MySqlConnection, seen: &mut Examination) -> Option<BinlogPosition> {

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     binlog::{
         DecodeError,
+        column::ToldColumn,
         event::{Kind, RawEvent, RowsKind},
         gtid::{self, GroupKind},
         rows,
@@ -122,6 +123,12 @@ impl Assembler {
             counts: Counts::default(),
             buffers: Buffers::default(),
         }
+    }
+
+    /// The same, with the types of columns that the log shows as binary.
+    pub(crate) fn told(mut self, columns: Vec<ToldColumn>) -> Self {
+        self.tables.tell(columns);
+        self
     }
 
     /// Where a restart would go on if everything handed out so far were durable.
@@ -237,6 +244,7 @@ impl Assembler {
     /// A transaction never spans files: one that is open here was cut off when the source died while it wrote it, and was never committed.
     fn new_file(&mut self, event: &RawEvent, start: u64) -> Result<Step, StreamError> {
         self.tables.forget();
+        self.tables.describe(event.body().0);
         if matches!(self.group, Group::Transaction { total_order, .. } if total_order > 0) {
             return Err(self.cannot_follow(
                 event,

@@ -1,6 +1,6 @@
 //! Writes Debezium's envelope around row images that are JSON already, into buffers that are reused.
 
-use crate::binlog::put_text;
+use crate::render;
 use change_event::Version;
 use std::io::Write;
 
@@ -33,8 +33,7 @@ impl SourcePrefix {
 }
 
 fn put_name(name: &str, out: &mut Vec<u8>) {
-    let written = put_text(name.as_bytes(), out);
-    debug_assert!(written.is_ok(), "a &str is UTF-8");
+    render::text(out, name);
 }
 
 /// What the rows of one event share.

@@ -4,6 +4,7 @@ use super::envelope::TablePrefix;
 use crate::binlog::{
     DecodeError,
     bytes::Bytes,
+    column::{Flavour, ToldColumn},
     table_map::{self, TableShape},
 };
 use std::collections::HashMap;
@@ -34,17 +35,31 @@ pub(super) struct Captured {
 #[derive(Debug)]
 pub(super) struct Tables {
     captured: Vec<(String, String)>,
+    /// Whose binlog the current file is.
+    flavour: Flavour,
+    /// Types that the log does not tell.
+    told: Vec<ToldColumn>,
     by_id: HashMap<u64, Table>,
 }
 
 impl Tables {
     pub(super) fn new(captured: Vec<(String, String)>) -> Self {
-        Self { captured, by_id: HashMap::new() }
+        Self { captured, flavour: Flavour::default(), told: Vec::new(), by_id: HashMap::new() }
+    }
+
+    /// Takes in what `information_schema` says of columns that the log shows as binary.
+    pub(super) fn tell(&mut self, told: Vec<ToldColumn>) {
+        self.told = told;
     }
 
     /// The captured tables as (database, table).
     pub(super) fn captured(&self) -> &[(String, String)] {
         &self.captured
+    }
+
+    /// Takes in a format description event's body.
+    pub(super) fn describe(&mut self, body: &[u8]) {
+        self.flavour = Flavour::of_description(body);
     }
 
     /// Ids mean something only until the next file.
@@ -75,7 +90,9 @@ impl Tables {
                 })
                 .max()
                 .unwrap_or_default();
-            let shape = table_map::parse_shape(body).map_err(|error| (Some(full.clone()), error))?;
+            let mut shape =
+                table_map::parse_shape(body, self.flavour).map_err(|error| (Some(full.clone()), error))?;
+            shape.apply(&name, &self.told);
             if shape.primary_key.is_empty() {
                 let reason = "the table has no primary key, so its changes cannot be keyed".to_owned();
                 return Err((Some(full), DecodeError::Unsupported(reason)));
