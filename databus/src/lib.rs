@@ -15,18 +15,22 @@ mod check;
 mod error;
 mod metrics;
 mod output;
+mod position;
 mod publish;
 pub mod render;
 mod session;
 mod source;
 mod stream;
 mod supervisor;
+mod tail;
 
 pub use check::check;
 pub use error::DatabusError;
 pub use metrics::Metrics;
 pub use output::Output;
+pub use position::{Change, Target, change, show};
 pub use source::LostPosition;
+pub use tail::{Form, From, Tail, tail};
 
 use anyhow::Context;
 use pipeline_config::Config;

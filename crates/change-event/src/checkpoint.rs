@@ -51,6 +51,21 @@ pub struct Checkpoint {
     pub as_of: Option<Timestamp>,
 }
 
+impl Checkpoint {
+    /// A checkpoint at the start of a transaction, with `seq` for the version of the change before it and nothing under way.
+    pub fn at(source_identity: SourceIdentity, seq: Version, position: BinlogPosition) -> Self {
+        Self {
+            source_identity,
+            epoch: seq.epoch(),
+            seq,
+            gtid: None,
+            position,
+            events_done_in_next: 0,
+            as_of: None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -94,6 +94,16 @@ impl Stage1 {
         Ok(stage1)
     }
 
+    /// As [`Stage1::open`], without making or checking any topic; `None` if there are no checkpoints at all yet. Blocks.
+    pub(crate) fn look(kafka: &Kafka, source: &str) -> Result<Option<Self>, PublishError> {
+        let stage1 =
+            Self { source: source.to_owned(), topic: changes_topic(source), brokers: kafka.brokers.clone() };
+        let unreachable = |cause: KafkaError| PublishError::Definite(connect_hint(kafka, &cause));
+        let consumer = stage1.consumer("read_committed").map_err(unreachable)?;
+        let metadata = consumer.fetch_metadata(None, ASK_TIMEOUT).map_err(unreachable)?;
+        Ok(metadata.topics().iter().any(|topic| topic.name() == checkpoint::TOPIC).then_some(stage1))
+    }
+
     /// One partition is the source's commit order (G2); a second one would break it.
     fn check_partitions(&self) -> Result<(), PublishError> {
         let consumer =

@@ -2,9 +2,12 @@
 
 mod inspect;
 mod kafka;
+mod reader;
 
 pub(crate) use inspect::{KafkaExamination, inspect};
 pub(crate) use kafka::{Publisher, Stage1};
+
+pub(crate) use reader::{Next, Reader, Record};
 
 /// Why a change or a commit did not get through.
 #[derive(Debug, thiserror::Error)]

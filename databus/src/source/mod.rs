@@ -7,6 +7,8 @@ mod lost;
 mod mysql_cdc_transport;
 mod position;
 mod preflight;
+mod retention;
+mod scan;
 mod told;
 mod transport;
 
@@ -17,5 +19,7 @@ pub use lost::LostPosition;
 pub(crate) use mysql_cdc_transport::MysqlCdcTransport;
 pub(crate) use position::file_number;
 pub(crate) use preflight::{Examination, PreflightError, Server, examine, preflight};
+pub(crate) use retention::{Retention, began, connect};
+pub(crate) use scan::{Passage, Sought, Spot, between, find};
 pub(crate) use told::told_columns;
 pub(crate) use transport::{Feed, TransportError};

@@ -152,17 +152,20 @@ impl Deployment {
 
     /// Runs a command of ours to its end, for example `("replay", &["diff", "--output", "json"])`.
     pub fn run(&self, binary: &str, args: &[&str]) -> anyhow::Result<Output> {
-        let path = own_binary(binary)?;
-        let envs = self.env.iter().map(|(name, value)| (name, value));
-        Command::new(&path)
+        self.command(binary, args)?.output().with_context(|| format!("cannot start {binary}"))
+    }
+
+    /// A command of ours, not started: for tests that hold its output themselves.
+    pub fn command(&self, binary: &str, args: &[&str]) -> anyhow::Result<Command> {
+        let mut command = Command::new(own_binary(binary)?);
+        command
             .args(args)
             .arg("--config")
             .arg(self.config_path())
-            .envs(envs)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.dir)
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("cannot start {}", path.display()))
+            .stdin(Stdio::null());
+        Ok(command)
     }
 
     /// As [`Deployment::run`]; an exit code other than 0 is an error with the command's own words. Answers stdout.

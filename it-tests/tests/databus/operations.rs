@@ -1,9 +1,12 @@
 //! What an ops engineer runs and sees: `check`, `tail`, `position`, metrics and the status page.
 
-use super::Source;
-use crate::shared::{stack, unique};
+use super::{SOON, Source, assert_dense, number};
+use crate::shared::{fresh, stack, unique};
 use anyhow::{Context, Result, ensure};
+use change_event::envelope::Change;
+use it_tests::harness::{Not, Part, Service, Stack, wait_until};
 use serde_json::Value;
+use std::process::Stdio;
 
 const COLUMNS: &str = "id INT PRIMARY KEY, note VARCHAR(40) NOT NULL";
 
@@ -57,5 +60,177 @@ fn the_statements_that_check_prints_are_all_that_a_new_user_lacks() -> Result<()
     }
     let (code, stdout, stderr) = run(&source, &["check"])?;
     assert_eq!(code, Some(0), "{stdout}{stderr}");
+    Ok(())
+}
+
+fn ids(changes: &[Vec<u8>]) -> Result<Vec<i64>> {
+    changes.iter().map(|value| number(&Change::parse(value)?, "id")).collect()
+}
+
+/// The end of the server's binlog, as `--file F --pos P`.
+fn end(source: &Source<'_>) -> Result<(String, String)> {
+    let status = source.sql("SHOW MASTER STATUS")?;
+    let mut fields = status.split('\t');
+    let file = fields.next().context("no binlog file")?.to_owned();
+    Ok((file, fields.next().context("no position")?.trim().to_owned()))
+}
+
+#[test]
+fn tail_prints_what_changed_filters_and_begins_where_it_is_told() -> Result<()> {
+    let source = Source::new(stack()?, COLUMNS)?;
+    let name = source.name.as_str();
+    let _databus = source.deployment.databus()?;
+    source.sql("INSERT INTO entry VALUES (1, 'one'); UPDATE entry SET note = 'zwei' WHERE id = 1; DELETE FROM entry WHERE id = 1")?;
+    source.wait_for_changes(3)?;
+    let (code, text, stderr) =
+        run(&source, &["tail", "--source", name, "--from", "beginning", "--count", "3"])?;
+    assert_eq!(code, Some(0), "{stderr}");
+    let lines: Vec<&str> = text.lines().collect();
+    for (line, part) in lines.iter().zip([
+        "c {}.entry id=1: id=1 note=\"one\"",
+        "u {}.entry id=1: note \"one\" -> \"zwei\"",
+        "d {}.entry id=1: id=1 note=\"zwei\"",
+    ]) {
+        ensure!(line.ends_with(&part.replace("{}", name)), "{line}");
+    }
+    let (_, json, _) =
+        run(&source, &["tail", "--source", name, "--from", "seq:0:2", "--count", "1", "--output", "json"])?;
+    assert_eq!(Change::parse(json.trim_end().as_bytes())?.source.seq.get(), 2, "{json}");
+    let (code, _, stderr) = run(&source, &["tail", "--source", "nobody"])?;
+    ensure!(code == Some(2) && stderr.contains("[source.nobody]"), "{code:?}: {stderr}");
+    Ok(())
+}
+
+#[test]
+fn tail_ends_cleanly_on_a_closed_pipe_and_on_a_signal() -> Result<()> {
+    let source = Source::new(stack()?, COLUMNS)?;
+    let _databus = source.deployment.databus()?;
+    source.sql("INSERT INTO entry VALUES (1, 'one')")?;
+    source.wait_for_changes(1)?;
+    // nobody reads, and nothing more is written: only a look at the pipe itself can tell
+    let args = ["tail", "--source", &source.name, "--from", "beginning"];
+    let mut child = source.deployment.command("databus", &args)?.stdout(Stdio::piped()).spawn()?;
+    let mut lines = std::io::BufReader::new(child.stdout.take().context("no pipe")?);
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut lines, &mut line)?;
+    ensure!(line.contains("note=\"one\""), "{line}");
+    drop(lines);
+    let status = wait_until("the end of tail", SOON, || match child.try_wait() {
+        Ok(Some(status)) => Ok(status),
+        other => Err(Not::Yet(format!("{other:?}"))),
+    })?;
+    assert_eq!(status.code(), Some(0));
+    let mut tail = source.deployment.daemon_unready("databus", &args)?;
+    wait_until("a line", SOON, || match tail.log() {
+        Ok(log) if log.contains("note=\"one\"") => Ok(()),
+        other => Err(Not::Yet(format!("{other:?}"))),
+    })?;
+    assert_eq!(tail.stop()?.code(), Some(0));
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_set_forward_skips_what_the_dry_run_names_and_nothing_else() -> Result<()> {
+    let source = Source::new(stack()?, COLUMNS)?;
+    let name = source.name.as_str();
+    let mut databus = source.deployment.databus()?;
+    source.sql("INSERT INTO entry VALUES (1, 'one'), (2, 'two')")?;
+    source.wait_for_changes(2)?;
+    databus.stop()?;
+    source.sql("INSERT INTO entry VALUES (3, 'not to be published')")?;
+    let (file, pos) = end(&source)?;
+    source.sql("INSERT INTO entry VALUES (4, 'four')")?;
+    let set = ["position", "set", "--source", name, "--file", &file, "--pos", &pos];
+    let (code, text, stderr) = run(&source, &set)?;
+    assert_eq!(code, Some(0), "{stderr}");
+    let lost = text.lines().find(|line| line.contains("lost ")).context("no word of what is lost")?;
+    ensure!(lost.contains(&format!("1 rows events of {name}.entry")) && text.contains("dry run"), "{text}");
+    let (code, text, stderr) = run(&source, &[&set[..], &["--execute"]].concat())?;
+    ensure!(code == Some(0) && text.contains("done"), "{text}{stderr}");
+    databus.start_again()?;
+    let changes = source.wait_for_changes(3)?;
+    assert_dense(&changes)?;
+    assert_eq!(ids(&changes)?, [1, 2, 4]);
+    Ok(())
+}
+
+#[test]
+fn going_back_takes_a_new_numbering_and_fences_the_databus_that_runs_g2() -> Result<()> {
+    let source = Source::new(stack()?, COLUMNS)?;
+    let name = source.name.as_str();
+    let mut databus = source.deployment.databus()?;
+    let gtid = source.sql("INSERT INTO entry VALUES (1, 'one'); SELECT @@last_gtid")?;
+    source.sql("INSERT INTO entry VALUES (2, 'two')")?;
+    source.wait_for_changes(2)?;
+    let set = ["position", "set", "--source", name, "--gtid", gtid.trim(), "--execute"];
+    let (code, _, stderr) = run(&source, &set)?;
+    ensure!(code == Some(1) && stderr.contains("go backwards"), "{code:?}: {stderr}");
+    source.sql("INSERT INTO entry VALUES (3, 'three')")?;
+    source.wait_for_changes(3)?;
+    let (code, text, stderr) = run(&source, &[&set[..], &["--raise-epoch"]].concat())?;
+    ensure!(code == Some(0) && text.contains("epoch 1, the next change is 1:1"), "{text}{stderr}");
+    source.sql("INSERT INTO entry VALUES (4, 'the one that runs finds out')")?;
+    assert_eq!(databus.wait_exit()?, Some(10), "{}", databus.log()?);
+    databus.start_again()?;
+    let changes = source.wait_for_changes(6)?;
+    assert_eq!(ids(&changes)?, [1, 2, 3, 2, 3, 4]);
+    assert_eq!(assert_dense(&changes)?.to_string(), "1:3");
+    Ok(())
+}
+
+#[test]
+fn a_place_that_is_not_between_two_transactions_is_refused_with_the_nearest_that_are() -> Result<()> {
+    let source = Source::new(stack()?, COLUMNS)?;
+    let name = source.name.as_str();
+    let (file, pos) = end(&source)?;
+    let inside = (pos.parse::<u64>()? + 1).to_string();
+    source.sql("INSERT INTO entry VALUES (1, 'one')")?;
+    let cases = [
+        (file.as_str(), inside.as_str(), pos.as_str()),
+        ("binlog.999999", "4", "has no binlog file"),
+        ("x' OR '1", "4", "has no binlog file"),
+    ];
+    for (file, pos, part) in cases {
+        let (code, _, stderr) =
+            run(&source, &["position", "set", "--source", name, "--file", file, "--pos", pos])?;
+        ensure!(code == Some(1) && stderr.contains(part), "{file}:{pos}: {code:?}: {stderr}");
+    }
+    let (code, _, stderr) = run(&source, &["position", "set", "--source", name, "--gtid", "0-99-1"])?;
+    ensure!(code == Some(1) && stderr.contains("no transaction 0-99-1"), "{code:?}: {stderr}");
+    let (code, _, _) = run(&source, &["position", "set", "--source", name, "--file", &file])?;
+    assert_eq!(code, Some(2));
+    Ok(())
+}
+
+#[test]
+fn a_reset_makes_a_source_whose_binlog_was_begun_anew_go_on_above_all_earlier_versions_g2() -> Result<()> {
+    let stack = Stack::start(fresh("databus-reset-epoch").only(&[Part::MariaDb, Part::Kafka]))?;
+    let source = Source::new(&stack, COLUMNS)?;
+    let name = source.name.as_str();
+    let mut databus = source.deployment.databus()?;
+    source.sql("INSERT INTO entry VALUES (1, 'one')")?;
+    source.wait_for_changes(1)?;
+    databus.stop()?;
+    source.sql("RESET MASTER; INSERT INTO entry VALUES (2, 'two')")?;
+    let (_, shown, _) = run(&source, &["position", "show"])?;
+    ensure!(shown.contains("LOST") && shown.contains("another history"), "{shown}");
+    let (code, text, _) = run(&source, &["position", "reset", "--source", name])?;
+    ensure!(
+        code == Some(0) && text.contains("another history") && text.contains("take a snapshot"),
+        "{text}"
+    );
+    let (code, text, stderr) = run(&source, &["position", "reset", "--source", name, "--execute"])?;
+    ensure!(code == Some(0), "{text}{stderr}");
+    databus.start_again()?;
+    let changes = source.wait_for_changes(2)?;
+    assert_eq!((ids(&changes)?, assert_dense(&changes)?.to_string().as_str()), (vec![1, 2], "1:1"));
+    let json = wait_until("nothing behind", SOON, || {
+        let (_, json, _) = run(&source, &["position", "show", "--output", "json"]).map_err(Not::yet)?;
+        let shown: Value = serde_json::from_str(&json).map_err(Not::yet)?;
+        let source = shown["sources"][0].clone();
+        if source["source"]["bytes_behind"] == 0 { Ok(source) } else { Err(Not::Yet(json)) }
+    })?;
+    assert_eq!(json["checkpoint"]["epoch"], 1, "{json}");
+    assert_eq!(json["source"]["never_purged"], true, "{json}");
     Ok(())
 }

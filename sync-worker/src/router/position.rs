@@ -62,6 +62,19 @@ mod tests {
     }
 
     #[test]
+    fn a_raised_epoch_goes_on_with_its_first_seq_and_no_other() {
+        let version =
+            |epoch, counter| Version::new(change_event::Epoch::new(epoch).unwrap(), counter).unwrap();
+        let mut position = Position { offset: 5, last_seq: version(0, 9) };
+        assert!(position.advance(5, version(1, 2)).is_err() && position.advance(5, version(1, 0)).is_err());
+        position.advance(5, version(1, 1)).unwrap();
+        position.advance(6, version(1, 2)).unwrap();
+        assert!(position.advance(7, version(0, 10)).is_err(), "an epoch never comes back");
+        position.advance(7, version(4, 1)).unwrap();
+        assert_eq!(Position::stored(8, &position.metadata()), Some(position));
+    }
+
+    #[test]
     fn a_gap_or_a_step_back_is_never_passed_over() {
         let seq = |n| Version::try_from(n).unwrap();
         let mut position = Position::BEGINNING;
