@@ -1,5 +1,7 @@
 //! The integration tests' own library: real services as child processes, and what drives them.
 
+#[cfg(feature = "workload")]
+pub mod flink;
 pub mod harness;
 pub mod shared;
 #[cfg(feature = "workload")]

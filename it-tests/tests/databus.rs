@@ -3,6 +3,7 @@
 mod hostile;
 mod operations;
 mod positions;
+mod readers;
 
 use crate::shared::{fresh, stack, unique};
 use anyhow::{Context, Result, ensure};

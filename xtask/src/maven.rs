@@ -1,9 +1,10 @@
-//! Kafka and Elasticsearch from Maven Central, through the `mvn` of this machine as it is configured.
+//! Kafka, Elasticsearch and Flink's JSON format from Maven Central, through the `mvn` of this machine as it is configured.
 
 use crate::place::into_place;
 use anyhow::{Context, bail, ensure};
 use it_tests::harness::paths::{
-    ELASTICSEARCH_VERSION, KAFKA_VERSION, elasticsearch_home, java_home, kafka_lib, repo_root,
+    ELASTICSEARCH_VERSION, FLINK_VERSION, KAFKA_VERSION, elasticsearch_home, flink_lib, java_home, kafka_lib,
+    repo_root,
 };
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,13 +18,28 @@ pub(crate) fn has_kafka() -> bool {
 
 /// Copies the broker's jars into `.cache/`.
 pub(crate) fn fetch_kafka() -> anyhow::Result<()> {
-    into_place(&kafka_lib(), |fresh| {
-        let pom = repo_root().join("it-tests/parts/kafka/pom.xml");
+    copy_jars("parts/kafka", &kafka_lib(), &format!("-Dkafka.version={KAFKA_VERSION}"))
+}
+
+/// Whether the jars of Flink's format are there.
+pub(crate) fn has_flink() -> bool {
+    flink_lib().is_dir()
+}
+
+/// Copies the jars of Flink's format into `.cache/`.
+pub(crate) fn fetch_flink() -> anyhow::Result<()> {
+    copy_jars("jvm/flink-reader", &flink_lib(), &format!("-Dflink.version={FLINK_VERSION}"))
+}
+
+/// Copies what a pom of it-tests depends on.
+fn copy_jars(project: &str, target: &Path, version: &str) -> anyhow::Result<()> {
+    into_place(target, |fresh| {
+        let pom = repo_root().join("it-tests").join(project).join("pom.xml");
         mvn(
             fresh,
             &[
                 format!("--file={}", pom.display()),
-                format!("-Dkafka.version={KAFKA_VERSION}"),
+                version.to_owned(),
                 format!("{PLUGIN}:copy-dependencies"),
                 "-DincludeScope=runtime".to_owned(),
                 format!("-DoutputDirectory={}", fresh.display()),

@@ -36,8 +36,9 @@ pub(crate) fn run(args: &ProvisionArgs) -> anyhow::Result<()> {
 pub(crate) fn provision(servers: &[Flavour]) -> anyhow::Result<()> {
     let missing = |server: &&Flavour| !server.is_there();
     let bare = !packages::missing().is_empty() || !maven::has_kafka() || !maven::has_elasticsearch();
+    let whole = !bare && maven::has_flink();
     check_disk(if bare { WANTED_GB } else { WANTED_AGAIN_GB })?;
-    if !bare && !servers.iter().any(|server| missing(&server)) {
+    if whole && !servers.iter().any(|server| missing(&server)) {
         return Ok(());
     }
     let cache = cache_dir();
@@ -54,6 +55,9 @@ pub(crate) fn provision(servers: &[Flavour]) -> anyhow::Result<()> {
     }
     if !maven::has_elasticsearch() {
         step("fetch elasticsearch (107 MB)", maven::fetch_elasticsearch)?;
+    }
+    if !maven::has_flink() {
+        step("fetch flink's json format (6 MB)", maven::fetch_flink)?;
     }
     for server in servers.iter().filter(missing) {
         step(&debian::what(*server), || debian::fetch(*server))?;

@@ -7,6 +7,9 @@ pub const KAFKA_VERSION: &str = "4.3.1";
 /// Version of the distribution in `.cache/elasticsearch-<version>/`.
 pub const ELASTICSEARCH_VERSION: &str = "8.19.21";
 
+/// Version of Flink's jars in `.cache/flink-<version>/`.
+pub const FLINK_VERSION: &str = "1.20.3";
+
 /// The root of the working copy that this crate was built from.
 pub fn repo_root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -31,6 +34,11 @@ pub fn kafka_lib() -> PathBuf {
 /// The unpacked Elasticsearch distribution, shared read-only by every node.
 pub fn elasticsearch_home() -> PathBuf {
     cache_dir().join(format!("elasticsearch-{ELASTICSEARCH_VERSION}"))
+}
+
+/// The jars of Flink's `debezium-json` format.
+pub fn flink_lib() -> PathBuf {
+    cache_dir().join(format!("flink-{FLINK_VERSION}"))
 }
 
 /// Finds a program on PATH or in the sbin folders, which a plain user's PATH may lack.
