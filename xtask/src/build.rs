@@ -76,11 +76,8 @@ pub(crate) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     if !built.success() {
         return Ok(exit_code(built));
     }
-    let root = repo_root();
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let dir = args.run_dir.clone().unwrap_or_else(|| run_dir().join(format!("demo-{}", std::process::id())));
-    let demo = target.join("release/demo");
-    ensure!(demo.is_file(), "the build made no {}; is it-tests/src/bin/demo.rs there?", demo.display());
+    let demo = release_program("demo")?;
     let mut line: Vec<OsString> = vec![demo.into(), "--run-dir".into(), std::path::absolute(dir)?.into()];
     if args.keep {
         line.push("--keep".into());
@@ -103,7 +100,16 @@ fn in_order(lines: &[Vec<String>]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn cargo(args: &[String]) -> anyhow::Result<std::process::ExitStatus> {
+/// The path of a program of ours that was just built for release.
+pub(crate) fn release_program(name: &str) -> anyhow::Result<PathBuf> {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo_root().join("target"), PathBuf::from);
+    let path = target.join("release").join(name);
+    ensure!(path.is_file(), "the build made no {}; is it-tests/src/bin/{name}.rs there?", path.display());
+    Ok(path)
+}
+
+pub(crate) fn cargo(args: &[String]) -> anyhow::Result<std::process::ExitStatus> {
     eprintln!("$ cargo {}", args.join(" "));
     std::env::set_current_dir(repo_root())?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -111,6 +117,6 @@ fn cargo(args: &[String]) -> anyhow::Result<std::process::ExitStatus> {
     foreground(&line)
 }
 
-fn words(line: &[&str]) -> Vec<String> {
+pub(crate) fn words(line: &[&str]) -> Vec<String> {
     line.iter().map(|word| (*word).to_owned()).collect()
 }

@@ -1,10 +1,12 @@
 //! The project's own commands: `cargo xtask --help`.
 
+mod bench;
 mod build;
 mod debian;
 mod java;
 mod maven;
 mod packages;
+mod peers;
 mod place;
 mod private_apt;
 mod progress;
@@ -37,6 +39,11 @@ enum Task {
     Test(build::TestArgs),
     /// What the automatic checks run: formatting, lints without warnings, then all tests
     Ci,
+    /// Measure databus, and other programs for the same work beside it, on this machine
+    ///
+    /// All read one MariaDB and write to one Kafka, one after the other. Builds in release mode. Run it while nothing
+    /// else is at work: what else took CPU time is printed with the results.
+    Bench(bench::BenchArgs),
     /// Start, look at or stop real parts for work by hand
     Stack(stack::StackArgs),
     /// Install what is missing on this machine; seconds when all is there
@@ -51,6 +58,7 @@ fn main() -> ExitCode {
         Task::Demo(args) => build::demo(&args),
         Task::Test(args) => build::test(&args),
         Task::Ci => build::ci(),
+        Task::Bench(args) => bench::run(&args),
         Task::Stack(args) => stack::run(&args),
         Task::Provision(args) => provision::run(&args).map(|()| ExitCode::SUCCESS),
     };

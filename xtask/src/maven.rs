@@ -18,7 +18,7 @@ pub(crate) fn has_kafka() -> bool {
 
 /// Copies the broker's jars into `.cache/`.
 pub(crate) fn fetch_kafka() -> anyhow::Result<()> {
-    copy_jars("parts/kafka", &kafka_lib(), &format!("-Dkafka.version={KAFKA_VERSION}"))
+    project_jars("parts/kafka", &kafka_lib(), &format!("-Dkafka.version={KAFKA_VERSION}"))
 }
 
 /// Whether the jars of Flink's format are there.
@@ -28,25 +28,28 @@ pub(crate) fn has_flink() -> bool {
 
 /// Copies the jars of Flink's format into `.cache/`.
 pub(crate) fn fetch_flink() -> anyhow::Result<()> {
-    copy_jars("jvm/flink-reader", &flink_lib(), &format!("-Dflink.version={FLINK_VERSION}"))
+    project_jars("jvm/flink-reader", &flink_lib(), &format!("-Dflink.version={FLINK_VERSION}"))
 }
 
 /// Copies what a pom of it-tests depends on.
-fn copy_jars(project: &str, target: &Path, version: &str) -> anyhow::Result<()> {
+fn project_jars(project: &str, target: &Path, version: &str) -> anyhow::Result<()> {
     into_place(target, |fresh| {
         let pom = repo_root().join("it-tests").join(project).join("pom.xml");
-        mvn(
-            fresh,
-            &[
-                format!("--file={}", pom.display()),
-                version.to_owned(),
-                format!("{PLUGIN}:copy-dependencies"),
-                "-DincludeScope=runtime".to_owned(),
-                format!("-DoutputDirectory={}", fresh.display()),
-            ],
-        )?;
+        copy_jars(&pom, fresh, fresh, &[version])?;
         Ok(fresh.to_path_buf())
     })
+}
+
+/// Copies the jars that a pom names, and theirs, to `to`; maven works in `dir`.
+pub(crate) fn copy_jars(pom: &Path, dir: &Path, to: &Path, options: &[&str]) -> anyhow::Result<()> {
+    let mut args = vec![
+        format!("--file={}", pom.display()),
+        format!("{PLUGIN}:copy-dependencies"),
+        "-DincludeScope=runtime".to_owned(),
+        format!("-DoutputDirectory={}", to.display()),
+    ];
+    args.extend(options.iter().map(|option| (*option).to_owned()));
+    mvn(dir, &args)
 }
 
 /// Whether the distribution is there.

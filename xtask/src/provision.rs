@@ -65,7 +65,8 @@ pub(crate) fn provision(servers: &[Flavour]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn check_disk(wanted_gb: u64) -> anyhow::Result<()> {
+/// Fails, naming both figures, when less than this is free below the working copy.
+pub(crate) fn check_disk(wanted_gb: u64) -> anyhow::Result<()> {
     let root = repo_root();
     let Some(df) = program("df") else { return Ok(()) };
     let output = Command::new(df).args(["--output=avail", "--block-size=1M"]).arg(&root).output()?;

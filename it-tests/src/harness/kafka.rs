@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+/// Most brokers here live for minutes: the second compiler would take the cores it is meant to save.
+const FOR_MINUTES: [&str; 5] =
+    ["-Xms384m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"];
 const CLUSTER_ID: &str = "4L6g3nShT-eMCtK--X86sw";
 
 /// A running broker.
@@ -26,12 +29,13 @@ pub struct Kafka {
 
 impl Kafka {
     /// Starts it in `dir`, formatting the storage if there is none. `extra_properties` are lines `key=value` that
-    /// override the defaults here.
+    /// override the defaults here; `java_options`, unless empty, take the place of the usual ones.
     pub fn start(
         dir: &Path,
         port: u16,
         controller_port: u16,
         lifetime: Lifetime,
+        java_options: &[String],
         extra_properties: &[String],
     ) -> anyhow::Result<Self> {
         let lib = kafka_lib();
@@ -44,8 +48,11 @@ impl Kafka {
         let java = java_home()?.join("bin/java");
         format_storage(&java, dir, &properties)?;
         let launch = Launch::new("kafka", java, dir)
-            // these brokers live for minutes: the second compiler would take the cores it is meant to save
-            .args(["-Xms384m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
+            .args(if java_options.is_empty() {
+                FOR_MINUTES.map(str::to_owned).to_vec()
+            } else {
+                java_options.to_vec()
+            })
             .arg(format!("-Dlog4j2.configurationFile={}", logging.display()))
             .args([OsString::from("-cp"), class_path()])
             .arg("kafka.Kafka")

@@ -41,6 +41,50 @@ pub fn flink_lib() -> PathBuf {
     cache_dir().join(format!("flink-{FLINK_VERSION}"))
 }
 
+/// What the bench measures beside databus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Debezium's MariaDB connector in a standalone Kafka Connect worker.
+    Debezium,
+    /// Maxwell.
+    Maxwell,
+    /// `bench/peers/go-mysql`: go-mysql's canal and the franz-go producer.
+    GoMysql,
+}
+
+impl Peer {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Debezium, Self::Maxwell, Self::GoMysql];
+
+    /// Its name on the command line and in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debezium => "debezium",
+            Self::Maxwell => "maxwell",
+            Self::GoMysql => "go-mysql",
+        }
+    }
+
+    /// Its version.
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::Debezium => "3.5.0.Final",
+            Self::Maxwell => "1.22.6",
+            Self::GoMysql => "1.13.0",
+        }
+    }
+}
+
+/// Where a peer lies.
+pub fn peer_home(peer: Peer) -> PathBuf {
+    cache_dir().join(format!("{}-{}", peer.name(), peer.version()))
+}
+
+/// The jars of Kafka Connect's worker.
+pub fn connect_lib() -> PathBuf {
+    cache_dir().join(format!("connect-{KAFKA_VERSION}"))
+}
+
 /// Finds a program on PATH or in the sbin folders, which a plain user's PATH may lack.
 pub fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -17,6 +17,7 @@ pub struct StackSpec {
     pub(super) flavour: Flavour,
     pub(super) mariadb_args: Vec<String>,
     pub(super) kafka_properties: Vec<String>,
+    pub(super) kafka_java: Vec<String>,
     pub(super) borrowed: Addresses,
 }
 
@@ -36,6 +37,7 @@ impl StackSpec {
             flavour: Flavour::MariaDb1011,
             mariadb_args: Vec::new(),
             kafka_properties: Vec::new(),
+            kafka_java: Vec::new(),
             borrowed: Addresses::default(),
         }
     }
@@ -93,6 +95,12 @@ impl StackSpec {
     /// One more argument for the database server, for example `--log-bin-compress`.
     pub fn mariadb_arg(mut self, arg: &str) -> Self {
         self.mariadb_args.push(arg.to_owned());
+        self
+    }
+
+    /// The broker's Java options, for example its heap, in place of those for a broker that lives for minutes.
+    pub fn kafka_java(mut self, options: &[&str]) -> Self {
+        self.kafka_java = options.iter().map(|option| (*option).to_owned()).collect();
         self
     }
 

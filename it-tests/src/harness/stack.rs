@@ -86,7 +86,14 @@ impl Stack {
             let kafka = wanted(Part::Kafka).then(|| {
                 scope.spawn(move || {
                     let port = port(Part::Kafka)?;
-                    Kafka::start(&folder(Part::Kafka), port, free_port()?, life, &spec.kafka_properties)
+                    Kafka::start(
+                        &folder(Part::Kafka),
+                        port,
+                        free_port()?,
+                        life,
+                        &spec.kafka_java,
+                        &spec.kafka_properties,
+                    )
                 })
             });
             let elasticsearch = wanted(Part::Elasticsearch).then(|| {

@@ -1,0 +1,110 @@
+//! From the binlog to a Kafka topic: databus and its peers on one MariaDB and one Kafka, one after the other.
+//!
+//! Each program is first started on a nearly empty table, so that it has stored where it is, and stopped. Then a
+//! backlog is written once, and each program in turn is started, timed until the backlog's last row is in its topic,
+//! and stopped. Their order changes from run to run.
+
+mod chart;
+mod drain;
+mod ground;
+mod latency;
+mod machine;
+mod report;
+mod results;
+mod rows;
+mod subject;
+mod tail;
+mod usage;
+
+use anyhow::Context;
+use drain::drain;
+use ground::Ground;
+use latency::latency;
+use results::{Results, Workload};
+use std::path::PathBuf;
+use subject::{Subject, Trial};
+
+/// Measures databus and other programs for the same work.
+#[derive(Debug, clap::Parser)]
+#[command(name = "bench")]
+pub(crate) enum Command {
+    /// From the binlog to stage 1
+    Databus(Options),
+}
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Rows of the backlog in transactions of 1,000
+    #[arg(long, default_value_t = 1_000_000)]
+    rows: u64,
+    /// Rows of the backlog in transactions of one
+    #[arg(long, default_value_t = 100_000)]
+    single_rows: u64,
+    /// Seconds of 200 transactions a second; 0: no latency
+    #[arg(long, default_value_t = 60)]
+    latency_secs: u64,
+    /// Programs beside databus, separated by commas, or none
+    #[arg(long, default_value = "none", value_parser = subject::peers)]
+    peers: subject::Peers,
+    /// How often
+    #[arg(long, default_value_t = 3)]
+    runs: u32,
+    /// Where benchmarks.md and the folder benchmarks go
+    #[arg(long, default_value = "docs")]
+    out: PathBuf,
+    /// Where data, configuration and logs go [default: .run/bench-<pid>, deleted at the end]
+    #[arg(long)]
+    run_dir: Option<PathBuf>,
+}
+
+/// Runs the bench and writes its page.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let started = machine::load_average();
+    println!("load before the start: {started}");
+    let mut ground = Ground::start(options.run_dir.as_deref())?;
+    let facts = machine::facts(&ground)?;
+    let subjects: Vec<Subject> = std::iter::once(Subject::Databus)
+        .chain(options.peers.0.iter().map(|peer| Subject::Peer(*peer)))
+        .collect();
+    let mut trials: Vec<Trial> = Vec::new();
+    for subject in subjects {
+        println!("{}: first start", subject.name());
+        trials.push(Trial::prepare(subject, &mut ground).with_context(|| subject.name())?);
+    }
+    let mut results = Results::new(facts, started);
+    for run in 0..options.runs {
+        println!("run {} of {}", run + 1, options.runs);
+        for workload in [Workload::Thousands, Workload::Singles] {
+            let (rows, per_transaction) = match workload {
+                Workload::Thousands => (options.rows, 1000),
+                Workload::Singles => (options.single_rows, 1),
+            };
+            if rows == 0 {
+                continue;
+            }
+            ground.backlog(rows, per_transaction)?;
+            for trial in &mut trials {
+                let name = trial.subject().name();
+                let drained = drain(trial, &mut ground).with_context(|| format!("{name}, {workload}"))?;
+                println!("  {name:<10} {workload}: {drained}");
+                results.drained(name, workload, drained);
+            }
+        }
+        if options.latency_secs > 0 {
+            for trial in &mut trials {
+                let name = trial.subject().name();
+                let latency = latency(trial, &mut ground, options.latency_secs)
+                    .with_context(|| format!("{name}, latency"))?;
+                println!("  {name:<10} {latency}");
+                results.delayed(name, latency);
+            }
+        }
+        // nobody is always the one that finds the caches cold
+        trials.rotate_left(1);
+    }
+    report::write(&results, options)?;
+    println!("{}", report::page(&results, options));
+    println!("written to {}", options.out.join("benchmarks.md").display());
+    Ok(())
+}
