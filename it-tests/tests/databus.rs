@@ -4,6 +4,7 @@ mod hostile;
 mod operations;
 mod positions;
 mod readers;
+mod types;
 
 use crate::shared::{fresh, stack, unique};
 use anyhow::{Context, Result, ensure};

@@ -7,14 +7,24 @@ use super::{
     table_map::Column,
 };
 use crate::render::{self, Civil, Clock};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{io::Write, net::Ipv4Addr};
 
-/// Reads one cell that is not NULL and appends its JSON value to `out`. After an error `out` may end in part of a value.
+/// Reads one cell that is not NULL and appends its JSON value to `out`. After an error, which names the column, `out` may end in part
+/// of a value.
 pub(super) fn write_json(
     column: &Column,
     cells: &mut Bytes<'_>,
     out: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
+    write_value(column, cells, out).map_err(|error| match error {
+        DecodeError::Unsupported(reason) => {
+            DecodeError::Unsupported(format!("column `{}`: {reason}", column.name))
+        }
+        other => other,
+    })
+}
+
+fn write_value(column: &Column, cells: &mut Bytes<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {
     match &column.kind {
         ColumnKind::Int { width, unsigned } => {
             let raw = cells.uint(usize::from(*width))?;
@@ -113,11 +123,12 @@ fn write_fixed(
         Some(Told::Uuid) => put_uuid(whole, out),
         Some(Told::Inet6) => {
             let bytes: [u8; 16] = (&*whole).try_into().map_err(|_| DecodeError::Truncated)?;
-            put_display(&Ipv6Addr::from(bytes), out)?;
+            put_inet6(bytes, out)?;
         }
         Some(Told::Inet4) => {
             let bytes: [u8; 4] = (&*whole).try_into().map_err(|_| DecodeError::Truncated)?;
-            put_display(&Ipv4Addr::from(bytes), out)?;
+            write!(out, "\"{}\"", Ipv4Addr::from(bytes))
+                .map_err(|_| DecodeError::Malformed("writing to memory failed"))?;
         }
         Some(Told::Vector) | None => render::binary(out, whole),
     }
@@ -137,9 +148,42 @@ fn put_uuid(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn put_display(value: &impl std::fmt::Display, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-    use std::io::Write;
-    write!(out, "\"{value}\"").map_err(|_| DecodeError::Malformed("writing to memory failed"))
+/// An address as MariaDB's SELECT shows it (`Inet6::to_string`): the longest run of zeros is `::`, the first of equals, and also one of
+/// a single zero; an IPv4 address behind zeros alone or behind `ffff` is in its own form.
+fn put_inet6(bytes: [u8; 16], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let failed = |_| DecodeError::Malformed("writing to memory failed");
+    let mut words = [0_u16; 8];
+    for (word, pair) in words.iter_mut().zip(bytes.as_chunks::<2>().0) {
+        *word = u16::from_be_bytes(*pair);
+    }
+    let (mut gap, mut gap_len, mut run) = (words.len(), 0, 0);
+    for (at, word) in words.iter().enumerate() {
+        run = if *word == 0 { run + 1 } else { 0 };
+        if run > gap_len {
+            (gap, gap_len) = (at + 1 - run, run);
+        }
+    }
+    let [.., a, b, c, d] = bytes;
+    let ends_in_ipv4 = gap == 0 && (gap_len == 6 || (gap_len == 5 && words.get(5) == Some(&0xffff)));
+    out.push(b'"');
+    for (at, word) in words.iter().enumerate() {
+        match at {
+            at if at == gap => out.extend_from_slice(if at == 0 { b"::" } else { b":" }),
+            at if at > gap && at < gap + gap_len => {}
+            6 if ends_in_ipv4 => {
+                write!(out, "{}", Ipv4Addr::new(a, b, c, d)).map_err(failed)?;
+                break;
+            }
+            at => {
+                write!(out, "{word:x}").map_err(failed)?;
+                if at < 7 {
+                    out.push(b':');
+                }
+            }
+        }
+    }
+    out.push(b'"');
+    Ok(())
 }
 
 fn write_set(bits: u64, values: &[Vec<u8>], out: &mut Vec<u8>) -> Result<(), DecodeError> {

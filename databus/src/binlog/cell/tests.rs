@@ -109,6 +109,20 @@ fn a_uuid_and_an_address_are_their_text_where_information_schema_tells() {
     check(fixed(4, Told::Inet4), &[1, 1], "\"1.0.0.0\"");
     check(fixed(16, Told::Inet6), &[2, 0, 1], "\"1::\"");
     check(fixed(16, Told::Inet6), &[0], "\"::\"");
+    let inet6 = |words: [u16; 8]| {
+        let bytes: Vec<u8> =
+            std::iter::once(16).chain(words.iter().flat_map(|word| word.to_be_bytes())).collect();
+        json(fixed(16, Told::Inet6), &bytes).unwrap()
+    };
+    // as MariaDB 10.11 and 11.8 select them
+    assert_eq!(
+        inet6([0x3bf3, 0x1b6b, 0xc5b9, 0, 0x669f, 0x826f, 0x5bd0, 0]),
+        "\"3bf3:1b6b:c5b9::669f:826f:5bd0:0\""
+    );
+    assert_eq!(inet6([1, 0, 0, 2, 0, 0, 0, 3]), "\"1:0:0:2::3\"");
+    assert_eq!(inet6([0, 0, 0, 0, 0, 0xffff, 0x102, 0x304]), "\"::ffff:1.2.3.4\"");
+    assert_eq!(inet6([0, 0, 0, 0, 0, 0, 0x102, 0x304]), "\"::1.2.3.4\"");
+    assert_eq!(inet6([0, 0, 0, 0, 0, 0, 0, 1]), "\"::1\"");
 }
 
 #[test]

@@ -127,9 +127,11 @@ impl Charset {
             Self::Same(encoding) => put_run(encoding, bytes, out),
             Self::Patched(encoding, patch) => put_patched(encoding, patch, bytes, out),
             Self::Upper(table) => bytes.iter().try_for_each(|byte| {
-                let of_upper = |at: u8| table.get(usize::from(at)).copied().unwrap_or(NONE);
-                let code = byte.checked_sub(0x80).map_or(u16::from(*byte), of_upper);
-                put_code(u32::from(code), bytes, out)
+                let code = match byte.checked_sub(0x80) {
+                    None => Some(u16::from(*byte)),
+                    Some(upper) => table.get(usize::from(upper)).copied().filter(|code| *code != 0),
+                };
+                put_code(code.map(u32::from), bytes, out)
             }),
             Self::Swe7 => bytes.iter().try_for_each(|byte| put_code(swe7(*byte), bytes, out)),
             Self::Utf16 => wide::put_utf16(bytes, u16::from_be_bytes, out),
@@ -138,9 +140,6 @@ impl Charset {
         }
     }
 }
-
-/// What the tables hold where the charset has no character.
-const NONE: u16 = 0xfffd;
 
 /// G7's error for a text; it shows the bytes' start, so that whoever repairs the row can find them.
 fn no_text(bytes: &[u8]) -> DecodeError {
@@ -151,9 +150,8 @@ fn no_text(bytes: &[u8]) -> DecodeError {
     ))
 }
 
-fn put_code(code: u32, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
-    let char = char::from_u32(code).filter(|_| code != u32::from(NONE)).ok_or_else(|| no_text(bytes))?;
-    put_char(char, out);
+fn put_code(code: Option<u32>, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    put_char(code.and_then(char::from_u32).ok_or_else(|| no_text(bytes))?, out);
     Ok(())
 }
 
@@ -302,8 +300,8 @@ fn gb18030_2005(code: u16) -> Option<u32> {
 }
 
 /// Swedish ISO 646.
-fn swe7(byte: u8) -> u32 {
-    match byte {
+fn swe7(byte: u8) -> Option<u32> {
+    Some(match byte {
         b'@' => 0xc9,
         b'[' => 0xc4,
         b'\\' => 0xd6,
@@ -314,9 +312,9 @@ fn swe7(byte: u8) -> u32 {
         b'|' => 0xf6,
         b'}' => 0xe5,
         b'~' => 0xfc,
-        0x7f.. => u32::from(NONE),
+        0x7f.. => return None,
         _ => u32::from(byte),
-    }
+    })
 }
 
 /// Which charset a collation is of. MariaDB numbers its NOPAD and UCA 14.0.0 collations in blocks of their own.

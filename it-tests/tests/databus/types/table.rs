@@ -1,0 +1,83 @@
+//! A random table.
+
+use super::{column::Column, rng::Rng};
+use anyhow::{Context, Result, ensure};
+use change_event::Row;
+use it_tests::harness::Flavour;
+
+pub(super) struct Table {
+    pub(super) name: String,
+    pub(super) ddl: String,
+    columns: Vec<Column>,
+}
+
+impl Table {
+    pub(super) fn random(name: &str, flavour: Flavour, rng: &mut Rng) -> Self {
+        let count = 6 + rng.below(10);
+        let columns: Vec<_> =
+            (0..count).map(|at| Column::random(&format!("c{at} \"é`"), flavour, rng)).collect();
+        let mut parts = vec!["id INT NOT NULL".to_owned(), "pad INT NOT NULL DEFAULT 0".to_owned()];
+        parts.extend(columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.ddl)));
+        // some keys have two columns, the second first
+        let second = columns.iter().find(|column| column.fits_a_key).filter(|_| rng.one_in(3));
+        let key = second.map_or("id".to_owned(), |column| format!("{}, id", quoted(&column.name)));
+        parts.push(format!("PRIMARY KEY ({key})"));
+        let ddl = format!("CREATE TABLE {name} ({}) CHARACTER SET utf8mb4", parts.join(", "));
+        Self { name: name.to_owned(), ddl, columns }
+    }
+
+    /// A row with this id and random values in all columns that take some.
+    pub(super) fn insert(&self, id: u32, rng: &mut Rng) -> String {
+        let mut names = vec!["id".to_owned()];
+        let mut values = vec![id.to_string()];
+        for column in &self.columns {
+            if let Some(value) = column.literal(rng) {
+                names.push(quoted(&column.name));
+                values.push(value);
+            }
+        }
+        format!("INSERT INTO {} ({}) VALUES ({})", self.name, names.join(", "), values.join(", "))
+    }
+
+    /// All rows: id and each column's canonical text.
+    pub(super) fn select(&self) -> String {
+        let list: Vec<_> = self
+            .columns
+            .iter()
+            .map(|column| {
+                let name = quoted(&column.name);
+                format!("IF({name} IS NULL, 'NULL', {})", column.canon.select(&name))
+            })
+            .collect();
+        format!("SELECT id, {} FROM {}", list.join(", "), self.name)
+    }
+
+    /// An error unless the streamed row says what SELECT said.
+    pub(super) fn compare(&self, selected: &[&str], streamed: &Row<'_>) -> Result<()> {
+        ensure!(selected.len() == self.columns.len() + 1, "{} cells", selected.len());
+        ensure!(
+            streamed.columns().count() == self.columns.len() + 2,
+            "{} columns",
+            streamed.columns().count()
+        );
+        for (column, selected) in self.columns.iter().zip(&selected[1..]) {
+            let value = streamed.get(&column.name).with_context(|| format!("no {}", column.name))?;
+            let expected = column.canon.expected(selected, column.nullable);
+            let found = column
+                .canon
+                .streamed(value)
+                .with_context(|| format!("{} {}: {value:?}", column.name, column.ddl))?;
+            ensure!(
+                found == expected,
+                "{} {}: streamed {found}, selected {expected}\n  {value:?}",
+                column.name,
+                column.ddl
+            );
+        }
+        Ok(())
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
