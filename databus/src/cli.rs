@@ -59,6 +59,28 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t)]
         output: Form,
     },
+    /// Have the running databus read a table as it stands, beside the stream
+    ///
+    /// Prints the request's id. The request is durable: a databus that starts later takes it up, and one that is killed goes on with it.
+    #[command(
+        after_help = "Example:\n  databus snapshot --table accounting.entry --where \"created_at >= '2026-11-01'\" --wait\n\n\
+                      --where is your own SQL over the table's columns. It is put into the SELECTs of the source's user as it stands; the server\n\
+                      checks it first by SELECT 1 FROM table WHERE (predicate) LIMIT 0 in a read-only transaction."
+    )]
+    Snapshot {
+        /// The source, where several capture the table.
+        #[arg(long)]
+        source: Option<String>,
+        /// The table as database.table.
+        #[arg(long)]
+        table: String,
+        /// Only rows for which this SQL predicate holds.
+        #[arg(long = "where", value_name = "SQL")]
+        filter: Option<String>,
+        /// Stay until it is done, and show how far it is. Exit code 0 if it is done, else 1.
+        #[arg(long)]
+        wait: bool,
+    },
     /// How far a source is published, and moving that by hand
     #[command(subcommand)]
     Position(Position),

@@ -5,7 +5,8 @@
 //!    │                (own thread,               (transactions, table maps,           (one Kafka transaction     databus.checkpoints
 //!    │                 bounded queue)             rows to JSON, seq)                   with its checkpoint)
 //!    ├─ source::preflight       refuses what could not be followed
-//!    └─ source::watch_horizon   the source's clock and binlog end, for as_of
+//!    ├─ source::watch_horizon   the source's clock and binlog end, for as_of
+//!    └─ snapshot                the tables as they stand, chunk by chunk between the transactions of the stream
 //! ```
 //!
 //! `supervisor` keeps this going for one source; `session` is one stretch of it, from a checkpoint to the next failure.
@@ -19,6 +20,7 @@ mod position;
 mod publish;
 pub mod render;
 mod session;
+mod snapshot;
 mod source;
 mod stream;
 mod supervisor;
@@ -29,6 +31,7 @@ pub use error::DatabusError;
 pub use metrics::Metrics;
 pub use output::Output;
 pub use position::{Change, Target, change, show};
+pub use snapshot::{Wanted as WantedSnapshot, request as request_snapshot};
 pub use source::LostPosition;
 pub use tail::{Form, From, Tail, tail};
 

@@ -27,6 +27,10 @@ fn main() -> ExitCode {
                 None => Ok(()),
             },
             Command::Check { output } => databus::check(&config, output).await,
+            Command::Snapshot { source, table, filter, wait } => {
+                let wanted = databus::WantedSnapshot { source, table, filter, wait };
+                databus::request_snapshot(config, wanted, shutdown).await
+            }
         }
     })
 }

@@ -1,6 +1,9 @@
 //! What databus counts, per source.
 
-use crate::stream::Counts;
+use crate::{
+    snapshot::{SnapshotMetrics, SourceSnapshotMetrics},
+    stream::Counts,
+};
 use change_event::Timestamp;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -18,6 +21,7 @@ pub struct Metrics {
     pos: IntGaugeVec,
     lag: IntGaugeVec,
     restarts: IntCounterVec,
+    snapshots: SnapshotMetrics,
 }
 
 impl Metrics {
@@ -45,6 +49,7 @@ impl Metrics {
                 "databus_stream_restarts_total",
                 "times the stream went back to its checkpoint",
             )?,
+            snapshots: SnapshotMetrics::register(registry)?,
         };
         registry.register(Box::new(metrics.rows.clone()))?;
         registry.register(Box::new(metrics.transactions.clone()))?;
@@ -70,6 +75,7 @@ impl Metrics {
             pos: self.pos.with_label_values(&by),
             lag: self.lag.with_label_values(&by),
             restarts: self.restarts.with_label_values(&by),
+            snapshots: self.snapshots.of(source),
         }
     }
 }
@@ -93,6 +99,8 @@ pub struct SourceMetrics {
     pub lag: IntGauge,
     /// Times the stream went back to its checkpoint.
     pub restarts: IntCounter,
+    /// What snapshots count.
+    pub(crate) snapshots: SourceSnapshotMetrics,
 }
 
 impl SourceMetrics {

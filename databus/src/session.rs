@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! Feed (own thread, bounded) ──event──► Assembler ──change──► Publisher (open Kafka transaction)
+//!                 Snapshots ──row, between two transactions──┤
 //!                                            └──── boundary, caught up or batch full ───► commit: changes + checkpoint
 //! ```
 
 use crate::{
     metrics::SourceMetrics,
-    publish::{PublishError, Publisher},
+    publish::{Inbox, PublishError, Publisher},
+    snapshot::{Snapshots, Tap},
     source::{Feed, Horizon, TransportError, file_number},
     stream::{Assembler, Counts, Step, StreamError},
 };
@@ -18,6 +20,8 @@ use tokio::sync::watch;
 
 /// How long an idle loop waits before it looks at the stop request again.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
+/// The same while a table is read: its next chunk may be there at any moment.
+const SNAPSHOT_WAIT: Duration = Duration::from_millis(1);
 /// How often the checkpoint moves while no captured row does, so that an idle table never holds on to old binlogs.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(1);
 
@@ -52,6 +56,10 @@ pub(crate) struct Session<'a> {
     pub identity: SourceIdentity,
     /// How far the source is.
     pub horizon: watch::Receiver<Option<Horizon>>,
+    /// The tables as they stand, read beside the stream.
+    pub snapshots: Snapshots,
+    /// What operators ask for.
+    pub inbox: &'a mut Inbox,
     /// Cadence.
     pub limits: &'a Databus,
     /// Where it is counted.
@@ -83,21 +91,20 @@ impl Session<'_> {
         let mut last_observed = Instant::now();
         while !stopping() {
             // nothing waits: what is complete goes out at once
-            let (wait, caught_up) = if self.publisher.open_changes() > 0 && between {
+            let (wait, caught_up) = if between && self.has_news(counted) {
                 (Duration::ZERO, true)
+            } else if self.snapshots.is_busy() {
+                (SNAPSHOT_WAIT, false)
             } else {
                 (IDLE_WAIT, false)
             };
             match self.feed.next(wait)? {
                 Some(event) => {
-                    match self.assembler.handle(&event, self.publisher)? {
+                    let mut sink = Tap { publisher: self.publisher, snapshots: &mut self.snapshots };
+                    match self.assembler.handle(&event, &mut sink)? {
                         Step::Boundary => between = true,
                         Step::Inside => between = false,
                         Step::Heartbeat => {}
-                    }
-                    if self.is_due() {
-                        self.commit(&mut counted)?;
-                        last_checkpoint = Instant::now();
                     }
                 }
                 None if caught_up => {
@@ -105,6 +112,13 @@ impl Session<'_> {
                     last_checkpoint = Instant::now();
                 }
                 None => {}
+            }
+            if between {
+                self.snapshots.step(&mut self.assembler, self.publisher, self.inbox)?;
+            }
+            if self.is_due() {
+                self.commit(&mut counted)?;
+                last_checkpoint = Instant::now();
             }
             if last_observed.elapsed() >= OBSERVE {
                 self.metrics.observe_lag(self.checkpoint.as_of);
@@ -123,6 +137,12 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Whether something is open that nothing should wait for. Rows of a snapshot alone wait for each other.
+    fn has_news(&self, committed: Counts) -> bool {
+        self.publisher.open_changes() > 0
+            && (!self.snapshots.is_busy() || self.assembler.counts().published > committed.published)
+    }
+
     fn is_due(&self) -> bool {
         self.publisher.open_changes() >= self.limits.commit_max_rows
             || self.publisher.open_since().is_some_and(|since| since.elapsed() >= self.limits.commit_max_wait)
@@ -130,7 +150,9 @@ impl Session<'_> {
 
     fn has_moved(&self) -> bool {
         let next = self.next_checkpoint();
-        next.position != self.checkpoint.position || next.as_of != self.checkpoint.as_of
+        next.position != self.checkpoint.position
+            || next.as_of != self.checkpoint.as_of
+            || next.snapshots != self.checkpoint.snapshots
     }
 
     fn next_checkpoint(&self) -> Checkpoint {
@@ -148,7 +170,13 @@ impl Session<'_> {
             gtid: resume.gtid,
             position: resume.position,
             events_done_in_next: resume.events_done_in_next,
-            as_of: passed.max(self.checkpoint.as_of),
+            // while tables are read that the stream does not make whole, not everything is published
+            as_of: if self.snapshots.are_owed() {
+                self.checkpoint.as_of
+            } else {
+                passed.max(self.checkpoint.as_of)
+            },
+            snapshots: self.snapshots.progress().to_vec(),
         }
     }
 
@@ -172,6 +200,9 @@ impl Session<'_> {
             .set(file_number(&next.position.file).and_then(|number| i64::try_from(number).ok()).unwrap_or(0));
         self.metrics.pos.set(i64::try_from(next.position.pos).unwrap_or(i64::MAX));
         *self.checkpoint = next;
+        for id in self.snapshots.take_answered() {
+            self.inbox.settle(id);
+        }
         Ok(())
     }
 }

@@ -3,16 +3,20 @@
 use crate::{
     error::DatabusError,
     metrics::SourceMetrics,
-    publish::{PublishError, Publisher, Stage1},
+    publish::{Inbox, PublishError, Publisher, Stage1},
     session::{Session, SessionError},
+    snapshot::{self, Snapshots},
     source::{
         Feed, LostPosition, MysqlCdcTransport, Server, TransportError, confirm, preflight, told_columns,
         watch_horizon,
     },
     stream::{Assembler, Resume, StreamError},
 };
-use change_event::{Epoch, Version, checkpoint::Checkpoint};
-use pipeline_config::{Config, Source};
+use change_event::{
+    Epoch, Version,
+    checkpoint::{Checkpoint, SnapshotCause},
+};
+use pipeline_config::{Config, SnapshotMode, Source};
 use secrecy::SecretString;
 use service_kit::{
     Shutdown,
@@ -76,12 +80,12 @@ struct Worker {
 impl Worker {
     fn run(self) -> Result<(), DatabusError> {
         // fence whoever had the source before, only then look how far they got
-        let Some((mut publisher, mut checkpoint)) = self.take_over()? else { return Ok(()) };
+        let Some((mut publisher, mut checkpoint, mut inbox)) = self.take_over()? else { return Ok(()) };
         let mut pause = Duration::from_millis(50);
         let mut damage = None;
         while !self.shutdown.is_requested() {
             let started = std::time::Instant::now();
-            let Err(error) = self.session(&mut publisher, &mut checkpoint) else { return Ok(()) };
+            let Err(error) = self.session(&mut publisher, &mut checkpoint, &mut inbox) else { return Ok(()) };
             // damaged on the wire once in a while, but twice at the same place it is so on the source's disk
             let found = match &error {
                 SessionError::Transport(TransportError::Damaged { after, .. }) => Some(after.clone()),
@@ -100,7 +104,15 @@ impl Worker {
                     tracing::warn!(source = %self.source.name, %error, "starting over with a new producer");
                     publisher.retire();
                     let Some(taken) = self.take_over()? else { return Ok(()) };
-                    (publisher, checkpoint) = taken;
+                    (publisher, checkpoint, inbox) = taken;
+                }
+                SessionError::Transport(TransportError::LostPosition(LostPosition::Purged { .. }))
+                    if self.source.snapshot == SnapshotMode::WhenNeeded =>
+                {
+                    let Some(bridged) = self.at_the_end(Some(&checkpoint), SnapshotCause::Gap) else {
+                        return Ok(());
+                    };
+                    checkpoint = bridged;
                 }
                 _ => return Err(error.into()),
             }
@@ -118,13 +130,16 @@ impl Worker {
     }
 
     /// Fences whoever had the source before and only then looks how far they got; tries until Kafka answers. `None`: a stop was asked for.
-    fn take_over(&self) -> Result<Option<(Publisher, Checkpoint)>, DatabusError> {
+    fn take_over(&self) -> Result<Option<(Publisher, Checkpoint, Inbox)>, DatabusError> {
         while !self.shutdown.is_requested() {
             let taken = Publisher::take_over(&self.config.kafka, &self.source.name)
                 .map_err(DatabusError::from)
-                .and_then(|publisher| Ok((publisher, self.starting_point()?)));
+                .and_then(|publisher| {
+                    let Some(checkpoint) = self.starting_point()? else { return Ok(None) };
+                    Ok(Some((publisher, checkpoint, Inbox::open(&self.config.kafka, &self.source.name)?)))
+                });
             match taken {
-                Ok(taken) => return Ok(Some(taken)),
+                Ok(taken) => return Ok(taken),
                 Err(DatabusError::Publish(
                     error @ (PublishError::Transient(_) | PublishError::Unknown(_)),
                 )) => {
@@ -148,7 +163,34 @@ impl Worker {
         });
     }
 
-    fn starting_point(&self) -> Result<Checkpoint, DatabusError> {
+    /// The source as it is now: the stream goes on from the binlog's end, and a snapshot of every table brings what was before. `None`: a
+    /// stop was asked for.
+    fn at_the_end(&self, before: Option<&Checkpoint>, cause: SnapshotCause) -> Option<Checkpoint> {
+        let end = loop {
+            if self.shutdown.is_requested() {
+                return None;
+            }
+            if let Some(horizon) = self.horizon.borrow().as_ref() {
+                break horizon.end.clone();
+            }
+            self.wait(Duration::from_millis(20));
+        };
+        tracing::info!(source = %self.source.name, file = end.file, pos = end.pos, cause = cause.as_str(),
+            "streaming from the binlog's end, with a snapshot of every table");
+        Some(Checkpoint {
+            source_identity: self.server.identity.clone(),
+            epoch: before.map_or(Epoch::FIRST, |before| before.epoch),
+            seq: before.map_or(Version::START, |before| before.seq),
+            gtid: None,
+            position: end,
+            events_done_in_next: 0,
+            as_of: before.and_then(|before| before.as_of),
+            snapshots: snapshot::of_all(&self.source, cause),
+        })
+    }
+
+    /// Where to begin; `None`: a stop was asked for.
+    fn starting_point(&self) -> Result<Option<Checkpoint>, DatabusError> {
         let source = self.source.name.to_string();
         match self.stage1.last_checkpoint()? {
             Some(checkpoint) if checkpoint.source_identity != self.server.identity => {
@@ -163,16 +205,19 @@ impl Worker {
             Some(checkpoint) => {
                 tracing::info!(source, seq = %checkpoint.seq, file = checkpoint.position.file, pos = checkpoint.position.pos,
                     gtid = checkpoint.gtid, "resuming from the checkpoint");
-                Ok(checkpoint)
+                Ok(Some(checkpoint))
             }
             None if self.stage1.has_changes()? => Err(DatabusError::CheckpointLost { source_name: source }),
+            None if self.source.snapshot != SnapshotMode::Never => {
+                Ok(self.at_the_end(None, SnapshotCause::Initial))
+            }
             None => {
                 tracing::info!(
                     source,
                     file = self.server.oldest.file,
                     "no checkpoint yet: starting at the oldest binlog the source has"
                 );
-                Ok(Checkpoint {
+                Ok(Some(Checkpoint {
                     source_identity: self.server.identity.clone(),
                     epoch: Epoch::FIRST,
                     seq: Version::START,
@@ -180,12 +225,18 @@ impl Worker {
                     position: self.server.oldest.clone(),
                     events_done_in_next: 0,
                     as_of: None,
-                })
+                    snapshots: Vec::new(),
+                }))
             }
         }
     }
 
-    fn session(&self, publisher: &mut Publisher, checkpoint: &mut Checkpoint) -> Result<(), SessionError> {
+    fn session(
+        &self,
+        publisher: &mut Publisher,
+        checkpoint: &mut Checkpoint,
+        inbox: &mut Inbox,
+    ) -> Result<(), SessionError> {
         let told = self.runtime.block_on(async {
             let asked = async {
                 confirm(&self.source, &self.password, checkpoint).await?;
@@ -217,7 +268,18 @@ impl Worker {
         if !self.ready.send_replace(true) {
             tracing::info!(source = %self.source.name, "ready");
         }
+        let reading = snapshot::Context {
+            source: self.source.clone(),
+            password: self.password.clone(),
+            server_id: self.server.identity.server_id,
+            connections: self.config.databus.snapshot_connections,
+            most_rows: self.config.databus.snapshot_chunk_rows,
+            runtime: self.runtime.clone(),
+            metrics: self.metrics.snapshots.clone(),
+        };
         let session = Session {
+            snapshots: Snapshots::new(reading, checkpoint.snapshots.clone()),
+            inbox,
             feed,
             assembler: Assembler::new(&self.source.name, tables, resume).told(told),
             publisher,

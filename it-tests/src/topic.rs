@@ -5,6 +5,7 @@ use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
+    message::Headers as _,
 };
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,23 @@ pub struct Record {
     pub key: String,
     /// Value; `None` for a tombstone or mark.
     pub value: Option<Vec<u8>>,
+    /// Headers, name and value.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Record {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+fn headers_of(message: &impl Message) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let all = message.headers().map(|headers| {
+        headers.iter().map(|header| (header.key.to_owned(), text(header.value.unwrap_or_default()))).collect()
+    });
+    all.unwrap_or_default()
 }
 
 /// All committed records of a topic, partition by partition, in offset order.
@@ -56,6 +74,7 @@ pub fn read_all(brokers: &str, topic: &str) -> anyhow::Result<Vec<Record>> {
                 offset: message.offset(),
                 key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
                 value: message.payload().map(<[u8]>::to_vec),
+                headers: headers_of(&message),
             }),
             Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
             Some(Err(error)) => return Err(error.into()),

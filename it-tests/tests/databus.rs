@@ -5,6 +5,7 @@ mod operations;
 mod positions;
 mod readers;
 mod types;
+mod snapshot;
 
 use crate::shared::{fresh, stack, unique};
 use anyhow::{Context, Result, ensure};
@@ -43,6 +44,8 @@ impl<'a> Source<'a> {
             let section = format!("source.{name}");
             file.set(&section, "tables", &format!("[\"{name}.entry\"]"))?;
             file.set(&section, "server_id", &SERVER_ID.fetch_add(1, Ordering::Relaxed).to_string())?;
+            // these tests count every change that the binlog holds; those of snapshots say so
+            file.set_text(&section, "snapshot", "never")?;
             keep_only_the_movements_pipeline(file);
             Ok(())
         })?;

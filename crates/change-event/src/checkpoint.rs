@@ -49,6 +49,64 @@ pub struct Checkpoint {
     pub events_done_in_next: u64,
     /// All changes that the source committed up to this moment (its own clock) are published.
     pub as_of: Option<Timestamp>,
+    /// Snapshots that are asked for or under way, in the order in which they are taken up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<TableSnapshot>,
+}
+
+/// How far the snapshot of one table has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableSnapshot {
+    /// Tells it from every other one of this source; the begin and end marks carry it.
+    pub id: String,
+    /// Database of the table.
+    pub database: String,
+    /// The table.
+    pub table: String,
+    /// Why it is made.
+    pub cause: SnapshotCause,
+    /// The operator's SQL predicate; `None`: the whole table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// Whether its begin mark is in stage 1.
+    #[serde(default)]
+    pub begun: bool,
+    /// The primary key of the last row that is done, one text per key column in key order; `None` before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Vec<String>>,
+    /// Rows read so far, published or superseded by the stream.
+    #[serde(default)]
+    pub rows: u64,
+    /// Chunks done so far.
+    #[serde(default)]
+    pub chunks: u64,
+}
+
+/// Why a snapshot is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotCause {
+    /// The source is read for the first time.
+    Initial,
+    /// An operator asked for it.
+    Request,
+    /// A piece of the binlog was lost: rows that it does not bring may be gone from the source.
+    Gap,
+    /// A statement changed the table's rows without row events.
+    Statement,
+}
+
+impl SnapshotCause {
+    /// Its word in marks and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Initial => "initial",
+            Self::Request => "request",
+            Self::Gap => "gap",
+            Self::Statement => "statement",
+        }
+    }
 }
 
 impl Checkpoint {
@@ -62,6 +120,7 @@ impl Checkpoint {
             position,
             events_done_in_next: 0,
             as_of: None,
+            snapshots: Vec::new(),
         }
     }
 }
@@ -80,8 +139,22 @@ mod tests {
             position: BinlogPosition { file: "binlog.000001".to_owned(), pos: 345 },
             events_done_in_next: 3,
             as_of: Some(Timestamp::from_micros(1).unwrap()),
+            snapshots: vec![TableSnapshot {
+                id: "a".to_owned(),
+                database: "accounting".to_owned(),
+                table: "entry".to_owned(),
+                cause: SnapshotCause::Request,
+                filter: Some("amount > 0".to_owned()),
+                begun: true,
+                after: Some(vec!["7".to_owned()]),
+                rows: 7,
+                chunks: 1,
+            }],
         };
         let json = serde_json::to_string(&checkpoint).unwrap();
         assert_eq!(serde_json::from_str::<Checkpoint>(&json).unwrap(), checkpoint);
+        // one of a version that knew no snapshots
+        let (head, _) = json.split_once(",\"snapshots\"").unwrap();
+        assert!(serde_json::from_str::<Checkpoint>(&format!("{head}}}")).unwrap().snapshots.is_empty());
     }
 }

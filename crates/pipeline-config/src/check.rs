@@ -13,7 +13,7 @@ use toml::Spanned;
 
 use crate::{
     BillApi, Config, ConfigError, Databus, Flow, FlowClass, Index, Kafka, MySqlLogin, Name, Place, Redis,
-    Secret, Source, Store, SyncWorker, TableName, WalletApi, check_pipeline, raw, secret,
+    Secret, SnapshotMode, Source, Store, SyncWorker, TableName, WalletApi, check_pipeline, raw, secret,
 };
 
 /// The text under check: turns spans into places.
@@ -73,6 +73,14 @@ impl Text<'_> {
             None => Ok(default),
         }
     }
+
+    fn at_most(&self, number: Option<Spanned<u64>>, default: u64, most: u64) -> Result<u64, ConfigError> {
+        let span = number.as_ref().map(Spanned::span).unwrap_or_default();
+        match self.positive(number, default)? {
+            fits if fits <= most => Ok(fits),
+            _ => Err(self.invalid(span, format!("must be at most {most}"))),
+        }
+    }
 }
 
 pub(crate) fn file(path: &Path, content: &str) -> Result<Config, ConfigError> {
@@ -100,6 +108,8 @@ pub(crate) fn file(path: &Path, content: &str) -> Result<Config, ConfigError> {
             admin_listen: text.listen(raw.databus.admin_listen, 8081)?,
             commit_max_wait: Duration::from_millis(text.positive(raw.databus.commit_max_wait_ms, 100)?),
             commit_max_rows: text.positive(raw.databus.commit_max_rows, 20_000)?,
+            snapshot_connections: text.at_most(raw.databus.snapshot_connections, 2, 16)? as usize,
+            snapshot_chunk_rows: text.at_most(raw.databus.snapshot_chunk_rows, 5_000, 20_000)?,
         },
         sync_worker: sync_worker(&text, raw.sync_worker)?,
         wallet_api: raw.wallet_api.map(|section| wallet_api(&text, section)).transpose()?,
@@ -132,7 +142,12 @@ fn source(text: &Text<'_>, name: &Spanned<String>, raw: raw::Source) -> Result<S
     }
     let password = text.secret(&format!("source.{name}.password"), raw.password)?;
     let login = MySqlLogin { host: raw.host, port: raw.port, user: raw.user, password };
-    Ok(Source { name, login, server_id: raw.server_id.into_inner(), tables, tables_place })
+    let snapshot = match raw.snapshot {
+        raw::SnapshotMode::Initial => SnapshotMode::Initial,
+        raw::SnapshotMode::Never => SnapshotMode::Never,
+        raw::SnapshotMode::WhenNeeded => SnapshotMode::WhenNeeded,
+    };
+    Ok(Source { name, login, server_id: raw.server_id.into_inner(), tables, tables_place, snapshot })
 }
 
 fn unique_server_ids(sources: &[Source]) -> Result<(), ConfigError> {

@@ -97,6 +97,19 @@ pub struct Source {
     pub tables: Vec<TableName>,
     /// Where the list of tables stands.
     pub tables_place: Place,
+    /// When the tables are read as they stand, beside their changes.
+    pub snapshot: SnapshotMode,
+}
+
+/// When databus reads a source's tables as they stand, beside their changes. An operator may ask for it at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotMode {
+    /// At the first start, which then streams from the binlog's end. The default.
+    Initial,
+    /// Never by itself: the first start streams from the oldest binlog that the source has.
+    Never,
+    /// As initial, and when the source no longer has the binlog that comes next.
+    WhenNeeded,
 }
 
 impl Source {
@@ -171,6 +184,10 @@ pub struct Databus {
     pub commit_max_wait: Duration,
     /// Most rows in one Kafka transaction, default 20,000.
     pub commit_max_rows: u64,
+    /// Connections that read a snapshot's chunks ahead, default 2, at most 16.
+    pub snapshot_connections: usize,
+    /// Most rows in one chunk of a snapshot, default 5000, at most 20,000.
+    pub snapshot_chunk_rows: u64,
 }
 
 /// `sync-worker`.

@@ -39,6 +39,17 @@ pub(crate) struct Source {
     pub(crate) password: Spanned<Secret>,
     pub(crate) server_id: Spanned<u32>,
     pub(crate) tables: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(crate) snapshot: SnapshotMode,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SnapshotMode {
+    #[default]
+    Initial,
+    Never,
+    WhenNeeded,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +98,8 @@ pub(crate) struct Databus {
     pub(crate) admin_listen: Option<Spanned<String>>,
     pub(crate) commit_max_wait_ms: Option<Spanned<u64>>,
     pub(crate) commit_max_rows: Option<Spanned<u64>>,
+    pub(crate) snapshot_connections: Option<Spanned<u64>>,
+    pub(crate) snapshot_chunk_rows: Option<Spanned<u64>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -3,7 +3,7 @@
 //! Transactions: <https://kafka.apache.org/documentation/#semantics>, KIP-98 and KIP-447; client behaviour:
 //! <https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#transactional-producer>.
 
-use super::PublishError;
+use super::{PublishError, requests};
 use crate::stream::ChangeSink;
 use change_event::checkpoint::{self, Checkpoint, changes_topic};
 use pipeline_config::Kafka;
@@ -13,6 +13,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
     producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
 };
 use std::time::{Duration, Instant};
@@ -79,7 +80,11 @@ impl Stage1 {
             .set("segment.bytes", "16777216");
         let options =
             AdminOptions::new().request_timeout(Some(ASK_TIMEOUT)).operation_timeout(Some(ASK_TIMEOUT));
-        let results = admin.create_topics([&changes, &checkpoints], &options).await.map_err(unreachable)?;
+        let requests = NewTopic::new(requests::TOPIC, 1, TopicReplication::Fixed(-1))
+            .set("cleanup.policy", "compact")
+            .set("segment.bytes", "16777216");
+        let results =
+            admin.create_topics([&changes, &checkpoints, &requests], &options).await.map_err(unreachable)?;
         for result in results {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
@@ -108,7 +113,7 @@ impl Stage1 {
     fn check_partitions(&self) -> Result<(), PublishError> {
         let consumer =
             self.consumer("read_committed").map_err(|cause| PublishError::Definite(cause.to_string()))?;
-        for topic in [self.topic.as_str(), checkpoint::TOPIC] {
+        for topic in [self.topic.as_str(), checkpoint::TOPIC, requests::TOPIC] {
             let deadline = Instant::now() + ASK_TIMEOUT;
             loop {
                 let metadata = consumer
@@ -354,9 +359,37 @@ impl Publisher {
         Ok(())
     }
 
+    /// Adds a mark to the open Kafka transaction: a record with a null value, which readers of changes skip.
+    pub(crate) fn mark(&mut self, mark: &Mark<'_>) -> Result<(), PublishError> {
+        self.ensure_open()?;
+        let topic = self.topic.clone();
+        self.send_record(BaseRecord::<[u8], [u8]>::to(&topic).partition(0).headers(mark.headers()))?;
+        if let Some(open) = &mut self.open {
+            open.changes += 1;
+        }
+        Ok(())
+    }
+
+    /// Answers an operator's request in the open Kafka transaction.
+    pub(crate) fn answer(&mut self, id: &str, outcome: &str) -> Result<(), PublishError> {
+        self.ensure_open()?;
+        let key = requests::key(&self.source, id);
+        let headers = Mark(vec![(requests::OUTCOME, outcome)]).headers();
+        self.send_record(
+            BaseRecord::<[u8], [u8]>::to(requests::TOPIC).partition(0).key(key.as_bytes()).headers(headers),
+        )?;
+        if let Some(open) = &mut self.open {
+            open.changes += 1;
+        }
+        Ok(())
+    }
+
     fn send(&mut self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), PublishError> {
+        self.send_record(BaseRecord::to(topic).partition(0).key(key).payload(value))
+    }
+
+    fn send_record(&mut self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), PublishError> {
         let deadline = Instant::now() + COMMIT_TIMEOUT;
-        let mut record = BaseRecord::to(topic).partition(0).key(key).payload(value);
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -367,10 +400,10 @@ impl Publisher {
                     // the producer's thread makes room
                     std::thread::sleep(ACKNOWLEDGEMENT_LOOK);
                 }
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), _)) => {
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), refused)) => {
                     return Err(PublishError::Definite(format!(
                         "a change of {} bytes is above 64 MiB, the largest record; it cannot be published",
-                        value.len()
+                        refused.payload.map_or(0, <[u8]>::len)
                     )));
                 }
                 Err((cause, _)) => return Err(self.classify("produce", cause)),
@@ -416,6 +449,17 @@ impl Publisher {
             }
             _ => PublishError::Transient(format!("{doing}: {cause}")),
         }
+    }
+}
+
+/// A record with a null value: its headers, name and value.
+#[derive(Debug)]
+pub(crate) struct Mark<'a>(pub Vec<(&'a str, &'a str)>);
+
+impl Mark<'_> {
+    fn headers(&self) -> OwnedHeaders {
+        let empty = OwnedHeaders::new_with_capacity(self.0.len());
+        self.0.iter().fold(empty, |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }))
     }
 }
 

@@ -3,9 +3,11 @@
 mod inspect;
 mod kafka;
 mod reader;
+mod requests;
 
 pub(crate) use inspect::{KafkaExamination, inspect};
-pub(crate) use kafka::{Publisher, Stage1};
+pub(crate) use kafka::{Mark, Publisher, Stage1};
+pub(crate) use requests::{Heard, Inbox, Request, send};
 
 pub(crate) use reader::{Next, Reader, Record};
 

@@ -12,7 +12,7 @@ pub(crate) fn file_number(file: &str) -> Option<u64> {
 }
 
 /// Which of two places in one server's binlog comes first; `None` where the names do not compare.
-pub(super) fn compare(a: &BinlogPosition, b: &BinlogPosition) -> Option<Ordering> {
+pub(crate) fn compare(a: &BinlogPosition, b: &BinlogPosition) -> Option<Ordering> {
     let by_file = file_number(&a.file)?.cmp(&file_number(&b.file)?);
     Some(by_file.then(a.pos.cmp(&b.pos)))
 }

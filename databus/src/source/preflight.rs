@@ -85,13 +85,13 @@ impl PreflightError {
 const PASSING: [u16; 5] = [1040, 1053, 1203, 1226, 1927];
 
 /// The server's error number, where it was the server that said no.
-pub(super) fn server_error(cause: &sqlx::Error) -> Option<u16> {
+pub(crate) fn server_error(cause: &sqlx::Error) -> Option<u16> {
     let sqlx::Error::Database(cause) = cause else { return None };
     cause.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number)
 }
 
 /// Opens a connection for questions to the source.
-pub(super) async fn ask(source: &Source, password: &SecretString) -> Result<MySqlConnection, sqlx::Error> {
+pub(crate) async fn ask(source: &Source, password: &SecretString) -> Result<MySqlConnection, sqlx::Error> {
     let options = MySqlConnectOptions::new()
         .host(&source.login.host)
         .port(source.login.port)

@@ -90,6 +90,8 @@ pub(crate) struct Assembler {
     gtid: String,
     counts: Counts,
     buffers: Buffers,
+    /// The record of a row that a snapshot read.
+    reads: Vec<u8>,
 }
 
 /// What was seen and what became of it (G1): `seen = published + republished` at every commit.
@@ -122,6 +124,7 @@ impl Assembler {
             gtid: String::new(),
             counts: Counts::default(),
             buffers: Buffers::default(),
+            reads: Vec::new(),
         }
     }
 
@@ -490,5 +493,8 @@ impl Assembler {
     }
 }
 
+mod read;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use read::ReadTable;

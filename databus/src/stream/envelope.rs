@@ -10,7 +10,18 @@ pub(super) struct TablePrefix(Vec<u8>);
 
 impl TablePrefix {
     pub(super) fn new(database: &str, table: &str) -> Self {
-        let mut bytes = b"\"snapshot\":\"false\",\"db\":".to_vec();
+        Self::of("false", database, table)
+    }
+
+    /// Of rows that a snapshot read.
+    pub(super) fn of_snapshot(database: &str, table: &str) -> Self {
+        Self::of("true", database, table)
+    }
+
+    fn of(snapshot: &str, database: &str, table: &str) -> Self {
+        let mut bytes = b"\"snapshot\":".to_vec();
+        put_name(snapshot, &mut bytes);
+        bytes.extend_from_slice(b",\"db\":");
         put_name(database, &mut bytes);
         bytes.extend_from_slice(b",\"table\":");
         put_name(table, &mut bytes);
@@ -93,6 +104,26 @@ pub(super) fn write(
     )
 }
 
+/// Appends the envelope of a row that a snapshot read: it belongs to no transaction, and its place is the stream's.
+pub(super) fn write_read(
+    out: &mut Vec<u8>,
+    after: &[u8],
+    event: &EventFacts<'_>,
+    table: &TablePrefix,
+    seq: Version,
+) {
+    out.extend_from_slice(b"{\"before\":null,\"after\":");
+    out.extend_from_slice(after);
+    let head = write!(out, ",\"op\":\"r\",\"ts_ms\":{},\"source\":{{", event.ts_ms);
+    out.extend_from_slice(&event.source.0);
+    let times = write!(out, ",\"ts_ms\":{},", event.source_ts_ms);
+    out.extend_from_slice(&table.0);
+    let place = write!(out, ",\"server_id\":{},\"gtid\":null,\"file\":", event.server_id);
+    put_name(event.file, out);
+    let end = write!(out, ",\"pos\":{},\"row\":0,\"seq\":{}}},\"transaction\":null}}", event.pos, seq.get());
+    debug_assert!(head.and(times).and(place).and(end).is_ok(), "memory takes any bytes");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,5 +163,26 @@ mod tests {
             ("0-1-9", 7, 3)
         );
         assert!(change.before.is_some() && change.after.is_some());
+    }
+    #[test]
+    fn a_row_that_a_snapshot_read_is_an_envelope_too() {
+        let source = SourcePrefix::new("accounting");
+        let event = EventFacts {
+            source: &source,
+            gtid: "",
+            file: "binlog.000001",
+            pos: 345,
+            server_id: 1,
+            source_ts_ms: 4000,
+            ts_ms: 5000,
+        };
+        let mut out = Vec::new();
+        let seq = Version::try_from(12).unwrap();
+        write_read(&mut out, br#"{"a":2}"#, &event, &TablePrefix::of_snapshot("db", "t"), seq);
+        let change = Change::parse(&out).unwrap();
+        assert_eq!((change.op, change.source.seq, change.source.ts_ms), (Op::Read, seq, 4000));
+        assert!(change.before.is_none() && change.after.is_some());
+        assert!(change.transaction.is_none() && change.source.gtid.is_none());
+        assert!(std::str::from_utf8(&out).unwrap().contains("\"snapshot\":\"true\""));
     }
 }

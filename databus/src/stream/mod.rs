@@ -6,5 +6,5 @@ mod place;
 mod row_writer;
 mod tables;
 
-pub(crate) use assembler::{Assembler, ChangeSink, Counts, Resume, Step};
+pub(crate) use assembler::{Assembler, ChangeSink, Counts, ReadTable, Resume, Step};
 pub(crate) use place::StreamError;

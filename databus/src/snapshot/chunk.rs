@@ -1,0 +1,273 @@
+//! One connection that reads: the table as it stood at a known place of the binlog, one chunk at a time.
+
+use super::{
+    board::Opened,
+    piece::Piece,
+    table::{Bounded, Definition, Table},
+};
+use crate::source::{compare, connect, server_error};
+use change_event::checkpoint::{BinlogPosition, TableSnapshot};
+use futures::TryStreamExt;
+use pipeline_config::Source;
+use secrecy::SecretString;
+use sqlx::{AssertSqlSafe, Executor, MySqlConnection, Row, mysql::MySqlArguments, query::Query};
+use std::{
+    cmp::Ordering,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Rows of a chunk beyond so many bytes wait for the next one: 16 MiB.
+const MOST_BYTES: usize = 16 << 20;
+/// How long a read may stand for a place before the window's; a transaction lies there between binlog and storage.
+const CATCH_UP: Duration = Duration::from_secs(60);
+/// Pause between two looks at that.
+const LOOK: Duration = Duration::from_millis(2);
+/// Longest wait for one answer; after it the connection counts as dead.
+const ANSWER: Duration = Duration::from_secs(120);
+
+/// Our side of the session: values come in forms that do not depend on the server's settings, and nothing is written.
+const SESSION: &str = "SET SESSION time_zone = '+00:00', sql_mode = '', character_set_results = utf8mb4; \
+                       SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ; SET SESSION TRANSACTION READ ONLY";
+
+/// Why a read brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    /// The server, or the way to it.
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+    /// The table cannot be read as it is now.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The table was altered while it was read.
+    #[error("the table was altered while it was read")]
+    Altered,
+    /// So few rows already weigh as much as a chunk may.
+    #[error("{0} rows are as much as a chunk may weigh")]
+    TooLarge(u64),
+    /// Definite: the operator's predicate.
+    #[error("the filter is refused: {0}")]
+    Filter(String),
+    /// Nobody waits for it any more.
+    #[error("the stream has ended")]
+    Stopped,
+}
+
+/// Reads one table over one connection, which is made when it is needed.
+pub(super) struct ChunkReader {
+    source: Arc<Source>,
+    password: SecretString,
+    database: String,
+    name: String,
+    filter: Option<String>,
+    connection: Option<MySqlConnection>,
+    table: Option<Table>,
+}
+
+impl ChunkReader {
+    pub(super) fn new(source: Arc<Source>, password: SecretString, snapshot: &TableSnapshot) -> Self {
+        Self {
+            source,
+            password,
+            database: snapshot.database.clone(),
+            name: snapshot.table.clone(),
+            filter: snapshot.filter.clone(),
+            connection: None,
+            table: None,
+        }
+    }
+
+    /// Starts over with a new connection and a new look at the table.
+    pub(super) fn forget(&mut self) {
+        self.connection = None;
+        self.table = None;
+    }
+
+    async fn connection(&mut self) -> Result<&mut MySqlConnection, ReadError> {
+        if self.connection.is_none() {
+            let mut connection = connect(&self.source, &self.password).await?;
+            connection.execute(sqlx::raw_sql(SESSION)).await?;
+            self.connection = Some(connection);
+        }
+        self.connection.as_mut().ok_or(ReadError::Stopped)
+    }
+
+    async fn ready(&mut self) -> Result<(&mut MySqlConnection, &Table), ReadError> {
+        self.connection().await?;
+        let connection = self.connection.as_mut().ok_or(ReadError::Stopped)?;
+        if self.table.is_none() {
+            let definition = Definition::read(connection, &self.database, &self.name).await?;
+            self.table = Some(Table::new(definition, &self.database, &self.name, self.filter.as_deref())?);
+        }
+        Ok((connection, self.table.as_ref().ok_or(ReadError::Stopped)?))
+    }
+
+    /// Asks the server whether the predicate is one, without reading a row.
+    pub(super) async fn check_filter(&mut self) -> Result<(), ReadError> {
+        let Some(filter) = self.filter.clone() else { return Ok(()) };
+        super::filter::check(&filter).map_err(|cause| ReadError::Filter(cause.to_string()))?;
+        let sql = format!(
+            "SELECT 1 FROM {}.{} WHERE ({filter}) LIMIT 0",
+            super::cursor::quoted(&self.database),
+            super::cursor::quoted(&self.name)
+        );
+        let connection = self.connection().await?;
+        match sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await {
+            Ok(_) => Ok(()),
+            // no such table, not allowed: that is not the predicate's fault
+            Err(cause) => match server_error(&cause) {
+                Some(code) if ![1040, 1044, 1053, 1142, 1146, 1203, 1226, 1927].contains(&code) => {
+                    Err(ReadError::Filter(cause.to_string()))
+                }
+                _ => Err(cause.into()),
+            },
+        }
+    }
+
+    /// How many rows the server thinks the table has.
+    pub(super) async fn estimate(&mut self) -> Result<u64, ReadError> {
+        let (database, name) = (self.database.clone(), self.name.clone());
+        let connection = self.connection().await?;
+        let rows: Option<String> = sqlx::query(
+            "SELECT CAST(COALESCE(table_rows, 0) AS CHAR) FROM information_schema.tables WHERE table_schema = ? AND table_name = ?",
+        )
+        .bind(database)
+        .bind(name)
+        .fetch_optional(connection)
+        .await?
+        .map(|row| row.try_get_unchecked(0))
+        .transpose()?;
+        Ok(rows.and_then(|rows| rows.parse().ok()).unwrap_or(0))
+    }
+
+    /// The greatest key; `None` of an empty table. What comes behind it later is the stream's.
+    pub(super) async fn last_key(&mut self, opened: &Opened) -> Result<Option<Vec<String>>, ReadError> {
+        let (connection, table) = self.ready().await?;
+        begin(connection, opened).await?;
+        let row = sqlx::query(AssertSqlSafe(table.last_key())).fetch_optional(&mut *connection).await?;
+        let key = row.map(|row| table.cursor(&row, 0)).transpose()?;
+        connection.execute(sqlx::raw_sql("COMMIT")).await?;
+        Ok(key)
+    }
+
+    /// Where a chunk of so many rows ends; `None` where the range ends before that.
+    pub(super) async fn cut(
+        &mut self,
+        after: Option<&[String]>,
+        upto: &[String],
+        rows: u64,
+    ) -> Result<Option<Vec<String>>, ReadError> {
+        let (connection, table) = self.ready().await?;
+        let Bounded { sql, parameters } = table.cut(after, upto, rows);
+        let row = bound(&sql, &parameters).fetch_optional(connection).await?;
+        row.map(|row| table.cursor(&row, 0)).transpose()
+    }
+
+    /// The rows of a range as they stood at one place of the binlog, at or past the window's.
+    pub(super) async fn read(
+        &mut self,
+        opened: &Opened,
+        after: Option<&[String]>,
+        upto: &[String],
+        limit: u64,
+    ) -> Result<(Piece, BinlogPosition), ReadError> {
+        let reading = self.read_within(opened, after, upto, limit);
+        match tokio::time::timeout(ANSWER, reading).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
+        }
+    }
+
+    async fn read_within(
+        &mut self,
+        opened: &Opened,
+        after: Option<&[String]>,
+        upto: &[String],
+        limit: u64,
+    ) -> Result<(Piece, BinlogPosition), ReadError> {
+        let (database, name) = (self.database.clone(), self.name.clone());
+        let (connection, table) = self.ready().await?;
+        let place = begin(connection, opened).await?;
+        let mut piece = Piece::default();
+        let (mut read, mut last) = (0, None);
+        {
+            let Bounded { sql, parameters } = table.rows(after, upto, limit);
+            let mut rows = bound(&sql, &parameters).fetch(&mut *connection);
+            while let Some(row) = rows.try_next().await? {
+                piece.push(|out| table.write(&row, out))?;
+                read += 1;
+                if read == limit {
+                    last = Some(table.cursor_of_row(&row)?);
+                    break;
+                }
+                if piece.bytes() > MOST_BYTES {
+                    return Err(ReadError::TooLarge(read));
+                }
+            }
+        }
+        piece.read_ms = place.read_ms;
+        piece.last = last.as_deref().is_none_or(|last| last == upto);
+        piece.upto = Some(last.unwrap_or_else(|| upto.to_vec()));
+        if Definition::read(connection, &database, &name).await? != table.definition {
+            return Err(ReadError::Altered);
+        }
+        connection.execute(sqlx::raw_sql("COMMIT")).await?;
+        Ok((piece, place.position))
+    }
+}
+
+fn bound<'q>(sql: &str, parameters: &'q [String]) -> Query<'q, sqlx::MySql, MySqlArguments> {
+    let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
+    parameters.iter().fold(query, |query, parameter| query.bind(parameter.as_str()))
+}
+
+/// What a read stands for.
+struct Place {
+    position: BinlogPosition,
+    read_ms: i64,
+}
+
+/// Begins a transaction whose reads show the tables as they were at one place of the binlog, at or past where the window opened.
+///
+/// MariaDB tells that place exactly: <https://mariadb.com/kb/en/enhancements-for-start-transaction-with-consistent-snapshot/>. The
+/// stream may be past it: a transaction is in the binlog, and so in the stream, before the storage engine shows it.
+async fn begin(connection: &mut MySqlConnection, opened: &Opened) -> Result<Place, ReadError> {
+    let deadline = Instant::now() + CATCH_UP;
+    loop {
+        connection.execute(sqlx::raw_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")).await?;
+        let rows = sqlx::raw_sql("SHOW STATUS LIKE 'binlog_snapshot_%'").fetch_all(&mut *connection).await?;
+        let value = |name: &str| -> Result<Option<String>, sqlx::Error> {
+            for row in &rows {
+                let key: String = row.try_get_unchecked(0)?;
+                if key.eq_ignore_ascii_case(name) {
+                    return row.try_get_unchecked(1).map(Some);
+                }
+            }
+            Ok(None)
+        };
+        let file = value("binlog_snapshot_file")?.filter(|file| !file.is_empty());
+        let pos = value("binlog_snapshot_position")?.and_then(|pos| pos.parse().ok());
+        let (Some(file), Some(pos)) = (file, pos) else {
+            return Err(ReadError::Unreadable(
+                "the server does not say which place of its binlog a consistent snapshot stands for (binlog_snapshot_position)".to_owned(),
+            ));
+        };
+        let position = BinlogPosition { file, pos };
+        if matches!(compare(&opened.position, &position), Some(Ordering::Less | Ordering::Equal)) {
+            let now = sqlx::raw_sql("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS CHAR)")
+                .fetch_one(&mut *connection)
+                .await?;
+            let now: String = now.try_get_unchecked(0)?;
+            let read_ms = now.split('.').next().and_then(|whole| whole.parse().ok()).unwrap_or(0);
+            return Ok(Place { position, read_ms });
+        }
+        connection.execute(sqlx::raw_sql("ROLLBACK")).await?;
+        if Instant::now() > deadline {
+            return Err(ReadError::Unreadable(format!(
+                "the storage engine shows {}:{} and the stream is at {}:{} already",
+                position.file, position.pos, opened.position.file, opened.position.pos
+            )));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
