@@ -1,7 +1,7 @@
 //! What operators ask a running databus for: topic `databus.requests`, compacted, key `source/id`. A request stands there until it is
 //! answered; the answer is a record with a null value and header `databus.outcome`, written in the Kafka transaction that ends the work.
 
-use super::PublishError;
+use super::{PublishError, reader::Quiet};
 use change_event::checkpoint::{self, Checkpoint, TableSnapshot};
 use pipeline_config::Kafka;
 use rdkafka::{
@@ -45,7 +45,7 @@ pub(super) fn key(source: &str, id: &str) -> String {
 
 /// Reads requests beside the stream, without ever waiting.
 pub(crate) struct Inbox {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
     /// `source/`.
     prefix: String,
     /// Requests without an answer, oldest first within a key's order.
@@ -125,16 +125,16 @@ fn id_of(record: &BorrowedMessage<'_>, prefix: &str) -> Option<String> {
     key.strip_prefix(prefix).filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
-fn reader(kafka: &Kafka, from: &[(&str, Offset)]) -> Result<BaseConsumer, PublishError> {
+fn reader(kafka: &Kafka, from: &[(&str, Offset)]) -> Result<BaseConsumer<Quiet>, PublishError> {
     let transient = |cause: KafkaError| PublishError::Transient(format!("read {TOPIC}: {cause}"));
-    let consumer: BaseConsumer = ClientConfig::new()
+    let consumer: BaseConsumer<Quiet> = ClientConfig::new()
         .set("bootstrap.servers", &kafka.brokers)
         .set("group.id", "databus.request-reader")
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed")
-        .create()
+        .create_with_context(Quiet)
         .map_err(transient)?;
     let mut partitions = TopicPartitionList::new();
     for (topic, offset) in from {
@@ -146,7 +146,7 @@ fn reader(kafka: &Kafka, from: &[(&str, Offset)]) -> Result<BaseConsumer, Publis
 
 /// A request on its way, as the operator's command sees it.
 pub(crate) struct Followed {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
     source: String,
     id: String,
 }
