@@ -4,8 +4,8 @@ mod hostile;
 mod operations;
 mod positions;
 mod readers;
-mod types;
 mod snapshot;
+mod types;
 
 use crate::shared::{fresh, stack, unique};
 use anyhow::{Context, Result, ensure};

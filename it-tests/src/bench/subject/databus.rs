@@ -9,6 +9,8 @@ pub(super) fn deployment(ground: &Ground) -> anyhow::Result<Deployment> {
         file.replace("accounting", DATABASE);
         let section = format!("source.{DATABASE}");
         file.set(&section, "tables", &format!("[\"{DATABASE}.{TABLE}\"]"))?;
+        // the binlog is what is measured
+        file.set_text(&section, "snapshot", "never")?;
         let text = file.text();
         let live: Vec<&str> = text.lines().take_while(|line| !line.starts_with("[[pipeline]]")).collect();
         *file = PipelinesToml::from_text(&live.join("\n"));
