@@ -36,7 +36,7 @@ impl PrivateApt {
         fs::write(dir.join("status"), "")?;
         fs::write(
             dir.join("sources.list"),
-            format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirror()?),
+            format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirror(dir)?),
         )?;
         fs::write(dir.join("apt.conf"), configuration(dir)?)?;
         Ok(Self { dir: dir.to_path_buf(), suite })
@@ -108,16 +108,32 @@ APT::Sandbox::User \"root\";
     ))
 }
 
-/// The archive that this machine's apt takes Debian's own packages from.
-fn mirror() -> anyhow::Result<String> {
-    let format = "$(REPO_URI)";
-    let args =
-        ["indextargets", "--format", format, "Created-By: Packages", "Component: main", "Origin: Debian"];
-    let listed = run(Command::new("apt-get").args(args))?;
+/// The archive that this machine's apt takes Debian's own packages from. Where apt has never looked, or its lists were
+/// thrown away as in some images, it looks now, with lists in `dir`.
+fn mirror(dir: &Path) -> anyhow::Result<String> {
+    if let Some(uri) = listed_mirror(&[])? {
+        return Ok(uri);
+    }
+    let lists = dir.join("machine-lists");
+    fs::create_dir_all(lists.join("partial"))?;
+    let elsewhere = [
+        format!("--option=Dir::State::lists={}", lists.display()),
+        format!("--option=Dir::Cache={}", dir.join("cache").display()),
+        "--option=APT::Sandbox::User=root".to_owned(),
+    ];
+    run(Command::new("apt-get").args(["--quiet=2", "update"]).args(&elsewhere).env("LC_ALL", "C"))?;
+    listed_mirror(&elsewhere)?.context(
+        "this machine's apt is not set up with Debian's archive; this part was tried on Debian 12 alone",
+    )
+}
+
+fn listed_mirror(options: &[String]) -> anyhow::Result<Option<String>> {
+    let wanted = ["Created-By: Packages", "Component: main", "Origin: Debian"];
+    let mut command = Command::new("apt-get");
+    let listed = run(command.args(options).args(["indextargets", "--format", "$(REPO_URI)"]).args(wanted))?;
     // the security archive has other suites
     let main = listed.lines().find(|line| !line.contains("security"));
-    main.map(|uri| uri.trim_end_matches('/').to_owned())
-        .context("this machine's apt has no index of a Debian archive; run `apt-get update` once, as root")
+    Ok(main.map(|uri| uri.trim_end_matches('/').to_owned()))
 }
 
 fn hint(text: &str) -> &'static str {
