@@ -19,3 +19,8 @@ async fn a_mariadb_with_a_certificate_is_known_by_its_authority_and_name_alone()
     }
     Ok(())
 }
+
+#[test]
+fn the_daemons_tables_are_created_on_mariadb_11_8() -> anyhow::Result<()> {
+    scenes::tables(Flavour::MariaDb118)
+}

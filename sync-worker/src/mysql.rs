@@ -125,9 +125,10 @@ pub async fn migrate_store(store: &Store) -> Result<(), MySqlError> {
         "CREATE DATABASE IF NOT EXISTS `{}` DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         store.database
     );
-    // sqlx's own lock asks for a negative timeout, which MariaDB answers at once and without the lock
+    // sqlx's own lock asks for a negative timeout, which MariaDB answers at once and without the lock; a lock's name has
+    // 64 letters at most, and MySQL 9 has no SHA1 any more
     let taken: Option<i64> =
-        sqlx::query_scalar("SELECT GET_LOCK(CONCAT('sync-worker migrate ', SHA1(?)), ?)")
+        sqlx::query_scalar("SELECT GET_LOCK(CONCAT('sync-worker migrate ', LEFT(SHA2(?, 256), 40)), ?)")
             .bind(&store.database)
             .bind(LOCK_WAIT_SECONDS)
             .fetch_one(&mut server)

@@ -12,3 +12,8 @@ fn a_promoted_mysql_replica_has_all_its_sources_history_and_takes_writes() -> an
 async fn a_mysql_with_a_certificate_is_known_by_its_authority_and_name_alone() -> anyhow::Result<()> {
     scenes::certificates(Flavour::MySql97).await
 }
+
+#[test]
+fn the_daemons_tables_are_created_on_mysql() -> anyhow::Result<()> {
+    scenes::tables(Flavour::MySql97)
+}

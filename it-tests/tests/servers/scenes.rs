@@ -1,8 +1,8 @@
 //! The same scenes for each flavour.
 
 use anyhow::{Result, ensure};
-use it_tests::harness::{DatabaseServer, Flavour, Part, ServerOptions, Service, Stack};
-use it_tests::shared::{fresh, unique};
+use it_tests::harness::{DatabaseServer, Deployment, Flavour, Part, ServerOptions, Service, Stack};
+use it_tests::shared::{fresh, stack_on, unique};
 use it_tests::tls::{LOOPBACK, TestCa};
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection};
@@ -59,6 +59,20 @@ pub(crate) async fn certificates(flavour: Flavour) -> Result<()> {
     let late = DatabaseServer::start(flavour, late)?;
     let expired = login(&late, MySqlSslMode::VerifyIdentity, ours.file()).await;
     ensure!(expired.is_err(), "{flavour}: believed a certificate past its date");
+    Ok(())
+}
+
+/// The daemons' own tables and accounts: a payment's ledger, the wallet, the bill store.
+pub(crate) fn tables(flavour: Flavour) -> Result<()> {
+    let stack = stack_on(flavour)?;
+    let deployment = Deployment::edited(stack, &unique("tables"), |file| file.remove_section("index"))?;
+    deployment.migrate()?;
+    let tables = stack.mariadb()?.sql(
+        "SELECT table_name FROM information_schema.tables
+         WHERE table_schema IN ('accounting', 'wallet', 'bills') AND table_name IN ('entry', 'merchant', 'bill')
+         ORDER BY 1",
+    )?;
+    ensure!(tables == "bill\nentry\nmerchant\n", "{flavour}: {tables}");
     Ok(())
 }
 
