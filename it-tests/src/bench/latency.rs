@@ -22,6 +22,8 @@ const LAST_ROWS: Duration = Duration::from_secs(30);
 pub(super) struct Delay {
     /// Rows written, one a transaction.
     pub(super) rows: u64,
+    /// Rows a second that the database took; less than asked for on a busy machine.
+    pub(super) rate: f64,
     /// Median, in milliseconds; the first tenth of the rows does not count.
     pub(super) p50_ms: f64,
     /// 99th percentile.
@@ -35,7 +37,7 @@ pub(super) struct Delay {
 /// Starts the program, brings it to the end of the binlog, and measures.
 pub(super) fn latency(trial: &mut Trial, ground: &mut Ground, seconds: u64) -> anyhow::Result<Delay> {
     let mut running = trial.start(ground)?;
-    trial.reach_end(ground)?;
+    trial.reach_end(&mut running, ground)?;
     let tail = trial.tail(ground)?;
     tail.seek(Offset::Offset(tail.end()?))?;
     let rows = seconds * u64::from(RATE);
@@ -45,7 +47,7 @@ pub(super) fn latency(trial: &mut Trial, ground: &mut Ground, seconds: u64) -> a
     let cpu = cpu_seconds(&running.identity());
     let stop = AtomicBool::new(false);
     let started = Instant::now();
-    let (committed, seen) = scope(|threads| -> anyhow::Result<_> {
+    let ((committed, rate), seen) = scope(|threads| -> anyhow::Result<_> {
         let reader = threads.spawn(|| -> anyhow::Result<HashMap<u64, Instant>> {
             let mut seen = HashMap::new();
             let mut until = None;
@@ -85,10 +87,11 @@ pub(super) fn latency(trial: &mut Trial, ground: &mut Ground, seconds: u64) -> a
     delays.sort_by(f64::total_cmp);
     let at = |share: usize| delays.get((delays.len() * share / 1000).min(delays.len().saturating_sub(1)));
     let of = |share| at(share).copied().context("no row was measured");
-    Ok(Delay { rows, p50_ms: of(500)?, p99_ms: of(990)?, max_ms: of(1000)?, other_cores })
+    Ok(Delay { rows, rate, p50_ms: of(500)?, p99_ms: of(990)?, max_ms: of(1000)?, other_cores })
 }
 
-fn write_steadily(ground: &mut Ground, rows: u64) -> anyhow::Result<Vec<(u64, Instant)>> {
+/// Each row's number with the moment that its commit was answered, and how many a second there were.
+fn write_steadily(ground: &mut Ground, rows: u64) -> anyhow::Result<(Vec<(u64, Instant)>, f64)> {
     let started = Instant::now();
     let mut committed = Vec::with_capacity(usize::try_from(rows)?);
     for turn in 0..u32::try_from(rows)? {
@@ -97,20 +100,15 @@ fn write_steadily(ground: &mut Ground, rows: u64) -> anyhow::Result<Vec<(u64, In
         ground.writer.write(1, 1)?;
         committed.push((ground.writer.written(), Instant::now()));
     }
-    let late = started.elapsed().as_secs_f64() / (f64::from(u32::try_from(rows)?) / f64::from(RATE));
-    ensure!(
-        late < 1.2,
-        "the database took rows {late:.1} times slower than {RATE} a second; is the machine busy?"
-    );
-    Ok(committed)
+    Ok((committed, f64::from(u32::try_from(rows)?) / started.elapsed().as_secs_f64()))
 }
 
 impl fmt::Display for Delay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "commit to visible at {RATE}/s over {} rows: p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms, {:.2} cores busy with other work",
-            self.rows, self.p50_ms, self.p99_ms, self.max_ms, self.other_cores
+            "commit to visible at {:.0}/s over {} rows: p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms, {:.2} cores busy with other work",
+            self.rate, self.rows, self.p50_ms, self.p99_ms, self.max_ms, self.other_cores
         )
     }
 }

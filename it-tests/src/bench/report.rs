@@ -83,18 +83,19 @@ fn drain_table(results: &Results, subjects: &[Subject], workload: Workload, rows
 
 fn latency_table(results: &Results, subjects: &[Subject]) -> String {
     let mut table = format!(
-        "\n## Commit to visible at {} transactions a second\n\n| | p50 ms | p99 ms | longest ms |\n|---|--:|--:|--:|\n",
+        "\n## Commit to visible at {} transactions a second\n\n| | p50 ms | p99 ms | longest ms | rate reached |\n|---|--:|--:|--:|--:|\n",
         super::latency::RATE
     );
     for subject in subjects {
         let of = |figure: fn(&super::latency::Delay) -> f64| shown(results.delay(subject.name(), figure), 1);
         let _ = writeln!(
             table,
-            "| {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} |",
             subject.name(),
             of(|d| d.p50_ms),
             of(|d| d.p99_ms),
-            of(|d| d.max_ms)
+            of(|d| d.max_ms),
+            shown(results.delay(subject.name(), |d| d.rate), 0)
         );
     }
     table

@@ -43,9 +43,9 @@ impl Trial {
             }
         };
         let mut trial = Self { subject, deployment, seen: ground.writer.written(), at: ground.binlog_end()? };
-        let running = trial.start(ground)?;
+        let mut running = trial.start(ground)?;
         // some begin to follow only some time after they are up: rows are written until one comes through
-        trial.reach_end(ground)?;
+        trial.reach_end(&mut running, ground)?;
         trial.stop(running, ground)?;
         Ok(trial)
     }
@@ -80,9 +80,18 @@ impl Trial {
     }
 
     /// Writes rows, one at a time, until one has come through: then the program is at the end of the binlog.
-    pub(in super::super) fn reach_end(&self, ground: &mut Ground) -> anyhow::Result<()> {
-        let tail = self.tail(ground).and_then(|tail| self.wait_for_topic(&tail).map(|()| tail))?;
+    pub(in super::super) fn reach_end(
+        &self,
+        running: &mut Running,
+        ground: &mut Ground,
+    ) -> anyhow::Result<()> {
+        let tail = self.tail(ground)?;
+        wait_until(&format!("topic {}", self.subject.topic()), FIRST_ROW, || {
+            running.check_running().map_err(Not::Ever)?;
+            tail.end().map(drop).map_err(Not::yet)
+        })?;
         wait_until("a row to come through", FIRST_ROW, || {
+            running.check_running().map_err(Not::Ever)?;
             ground.writer.write(1, 1).map_err(Not::Ever)?;
             let wanted = ground.writer.written();
             wait_until("this row", Duration::from_secs(2), || match tail.last_row() {
@@ -91,12 +100,6 @@ impl Trial {
                 Err(error) => Err(Not::yet(error)),
             })
             .map_err(Not::yet)
-        })
-    }
-
-    fn wait_for_topic(&self, tail: &Tail) -> anyhow::Result<()> {
-        wait_until(&format!("topic {}", self.subject.topic()), FIRST_ROW, || {
-            tail.end().map(drop).map_err(Not::yet)
         })
     }
 
