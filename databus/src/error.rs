@@ -47,7 +47,7 @@ impl DatabusError {
         match self {
             Self::LostPosition { lost, .. } => lost.exit_code(),
             Self::Session(SessionError::Transport(TransportError::LostPosition(lost))) => lost.exit_code(),
-            Self::Publish(PublishError::Fenced { .. })
+            Self::Publish(PublishError::Fenced { .. } | PublishError::Replaced { .. })
             | Self::Session(
                 SessionError::Publish(PublishError::Fenced { .. })
                 | SessionError::Stream(StreamError::Publish(PublishError::Fenced { .. })),

@@ -17,11 +17,13 @@ mod error;
 mod metrics;
 mod output;
 mod position;
+mod presence;
 mod publish;
 pub mod render;
 mod session;
 mod snapshot;
 mod source;
+mod status;
 mod stream;
 mod supervisor;
 mod tail;
@@ -42,39 +44,55 @@ use service_kit::{
     admin::{self, Probe, Probes},
     process::{usage, with_code},
 };
+use status::{State, Status};
 use std::sync::Arc;
-use tokio::{sync::watch, task::JoinSet};
+use supervisor::supervise;
+use tokio::task::JoinSet;
 
-/// Streams every source of the configuration until a stop is asked for. A definite error of any source ends them all.
+/// Streams every source of the configuration until a stop is asked for. Each has its own threads, reader and producer; a definite error
+/// ends its source alone. The process ends with the first such error once no source is left.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let registry = prometheus::Registry::new();
     let metrics = Metrics::register(&registry)?;
+    let mut sources = Vec::new();
     let mut probes = Probes::new();
-    let mut workers = JoinSet::new();
     for source in &config.sources {
         let password = source.login.password.resolve().map_err(usage)?;
-        let (ready, is_ready) = watch::channel(false);
-        probes = probes.with(Probe::new("stream", move || {
-            let ready = *is_ready.borrow();
-            async move { if ready { Ok(()) } else { Err("the stream has not started") } }
-        }));
-        workers.spawn(supervisor::supervise(
-            config.clone(),
-            Arc::new(source.clone()),
-            password,
-            metrics.of(&source.name),
-            ready,
-            shutdown.clone(),
-        ));
+        let status = Status::new(&metrics, &source.name);
+        let told = status.clone();
+        probes = probes.with(Probe::telling(format!("source {}", source.name), move || told.ready()));
+        sources.push((Arc::new(source.clone()), password, status));
     }
+    // first of all: two processes with the same port would have the same instance name
     let _admin = admin::serve(config.databus.admin_listen, probes, registry, shutdown.clone()).await?;
-    let mut first_error = None;
+    let mut workers = JoinSet::new();
+    for (source, password, status) in sources {
+        let (config, shutdown, metrics) = (config.clone(), shutdown.clone(), metrics.of(&source.name));
+        workers.spawn(async move {
+            let ended = supervise(config, source.clone(), password, metrics, status.clone(), shutdown).await;
+            if let Err(error) = &ended {
+                status.set(State::Failed, error);
+            }
+            (source, ended)
+        });
+    }
+    let (mut first_error, mut stopped) = (None, false);
     while let Some(ended) = workers.join_next().await {
-        if let Err(error) = ended.context("run a source")? {
-            first_error.get_or_insert(error);
-            shutdown.request();
+        let (source, ended) = ended.context("run a source")?;
+        match ended {
+            Ok(()) => stopped = true,
+            Err(error) => {
+                // the last one's error is how the process ends
+                if first_error.is_some() || !workers.is_empty() {
+                    tracing::error!(source = %source.name, %error, "this source has failed; the others go on");
+                }
+                first_error.get_or_insert(error);
+            }
         }
     }
-    first_error.map_or(Ok(()), |error| Err(with_code(error.exit_code(), error)))
+    match first_error {
+        Some(error) if !stopped => Err(with_code(error.exit_code(), error)),
+        _ => Ok(()),
+    }
 }

@@ -22,6 +22,8 @@ pub struct Metrics {
     lag: IntGaugeVec,
     restarts: IntCounterVec,
     snapshots: SnapshotMetrics,
+    role: IntGaugeVec,
+    state: IntGaugeVec,
 }
 
 impl Metrics {
@@ -50,12 +52,21 @@ impl Metrics {
                 "times the stream went back to its checkpoint",
             )?,
             snapshots: SnapshotMetrics::register(registry)?,
+            role: gauge(
+                "databus_role",
+                "1 where this process reads the source, 0 where it stands by or has none",
+            )?,
+            state: IntGaugeVec::new(
+                Opts::new("databus_source_state", "1 for the state the source is in, 0 for all others"),
+                &["source", "state"],
+            )?,
         };
         registry.register(Box::new(metrics.rows.clone()))?;
         registry.register(Box::new(metrics.transactions.clone()))?;
         registry.register(Box::new(metrics.commits.clone()))?;
         registry.register(Box::new(metrics.restarts.clone()))?;
-        for gauge in [&metrics.seq, &metrics.file, &metrics.pos, &metrics.lag] {
+        for gauge in [&metrics.seq, &metrics.file, &metrics.pos, &metrics.lag, &metrics.role, &metrics.state]
+        {
             registry.register(Box::new(gauge.clone()))?;
         }
         Ok(metrics)
@@ -77,6 +88,16 @@ impl Metrics {
             restarts: self.restarts.with_label_values(&by),
             snapshots: self.snapshots.of(source),
         }
+    }
+
+    /// Where a source's role and state show: the role, and one gauge for each state in the order given.
+    pub(crate) fn state_of<const N: usize>(
+        &self,
+        source: &str,
+        states: [&str; N],
+    ) -> (IntGauge, [IntGauge; N]) {
+        let role = self.role.with_label_values(&[source]);
+        (role, states.map(|state| self.state.with_label_values(&[source, state])))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     publish::{Inbox, PublishError, Publisher},
     snapshot::{Snapshots, Tap},
     source::{Feed, Horizon, TransportError, file_number},
+    status::Status,
     stream::{Assembler, Counts, Step, StreamError},
 };
 use change_event::checkpoint::{Checkpoint, SourceIdentity};
@@ -25,6 +26,8 @@ const SNAPSHOT_WAIT: Duration = Duration::from_millis(1);
 /// How often the checkpoint moves while no captured row does, so that an idle table never holds on to old binlogs.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(1);
 
+/// Longest silence of a source that sends a heartbeat every second: the link is dead after it, whatever TCP hopes.
+const SILENCE: Duration = Duration::from_secs(5);
 /// How often the lag is told, busy or not.
 const OBSERVE: Duration = Duration::from_secs(1);
 
@@ -64,14 +67,34 @@ pub(crate) struct Session<'a> {
     pub limits: &'a Databus,
     /// Where it is counted.
     pub metrics: &'a SourceMetrics,
+    /// Hears that the stream goes round.
+    pub status: &'a Status,
+}
+
+/// Why the stream is to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Halt {
+    /// The process ends: what is complete is committed.
+    Drain,
+    /// The role is gone: what is open is left to the next one, who ends it without effect.
+    GiveUp,
+}
+
+/// How a session without an error ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// As asked for, with everything complete committed.
+    Drained,
+    /// Without the role; the producer must not be used any more.
+    GaveUp,
 }
 
 impl Session<'_> {
-    /// Streams until `stopping` says so; then commits what is complete and returns. On an error nothing that is open becomes visible.
-    pub(crate) fn run(mut self, stopping: impl Fn() -> bool) -> Result<(), SessionError> {
-        let outcome = self.stream(&stopping);
+    /// Streams until `halt` says so; then commits what is complete, or gives up. On an error nothing that is open becomes visible.
+    pub(crate) fn run(mut self, halt: impl Fn() -> Option<Halt>) -> Result<Ended, SessionError> {
+        let outcome = self.stream(&halt);
         match &outcome {
-            Ok(()) => {}
+            Ok(_) => {}
             // such a producer can do nothing any more, not even abort; the broker ends what it left open
             Err(
                 SessionError::Publish(PublishError::Fenced { .. } | PublishError::Unknown(_))
@@ -84,12 +107,16 @@ impl Session<'_> {
         outcome
     }
 
-    fn stream(&mut self, stopping: &impl Fn() -> bool) -> Result<(), SessionError> {
+    fn stream(&mut self, halt: &impl Fn() -> Option<Halt>) -> Result<Ended, SessionError> {
         let mut counted = Counts::default();
         let mut between = true;
         let mut last_checkpoint = Instant::now();
         let mut last_observed = Instant::now();
-        while !stopping() {
+        let mut last_heard = Instant::now();
+        let halt = loop {
+            if let Some(halt) = halt() {
+                break halt;
+            }
             // nothing waits: what is complete goes out at once
             let (wait, caught_up) = if between && self.has_news(counted) {
                 (Duration::ZERO, true)
@@ -100,6 +127,7 @@ impl Session<'_> {
             };
             match self.feed.next(wait)? {
                 Some(event) => {
+                    last_heard = Instant::now();
                     let mut sink = Tap { publisher: self.publisher, snapshots: &mut self.snapshots };
                     match self.assembler.handle(&event, &mut sink)? {
                         Step::Boundary => between = true,
@@ -110,6 +138,11 @@ impl Session<'_> {
                 None if caught_up => {
                     self.commit(&mut counted)?;
                     last_checkpoint = Instant::now();
+                }
+                None if last_heard.elapsed() >= SILENCE => {
+                    return Err(
+                        TransportError::Lost(format!("not even a heartbeat came for {SILENCE:?}")).into()
+                    );
                 }
                 None => {}
             }
@@ -122,6 +155,7 @@ impl Session<'_> {
             }
             if last_observed.elapsed() >= OBSERVE {
                 self.metrics.observe_lag(self.checkpoint.as_of);
+                self.status.beat();
                 last_observed = Instant::now();
             }
             if between && last_checkpoint.elapsed() >= IDLE_CHECKPOINT {
@@ -130,11 +164,14 @@ impl Session<'_> {
                 }
                 last_checkpoint = Instant::now();
             }
+        };
+        if halt == Halt::GiveUp {
+            return Ok(Ended::GaveUp);
         }
         if self.publisher.open_changes() > 0 {
             self.commit(&mut counted)?;
         }
-        Ok(())
+        Ok(Ended::Drained)
     }
 
     /// Whether something is open that nothing should wait for. Rows of a snapshot alone wait for each other.

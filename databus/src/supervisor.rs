@@ -1,15 +1,24 @@
-//! Keeps one source streaming: takes over, checks, resumes, and goes back to the last checkpoint after every transient failure.
+//! Keeps one source streaming: stands by until the group makes this process the active one, then takes over, checks, resumes, and goes
+//! back to the last checkpoint after every transient failure.
+//!
+//! ```text
+//! preflight ─► topics ─► stand by ──role──► take over (fence, then read the checkpoint) ─► session ─┐
+//!                           ▲                            ▲      └── transient: back to the checkpoint ◄─┤
+//!                           └── role lost, or the source away for 5 s (leaves the group) ◄──────────────┘
+//! ```
 
 use crate::{
     error::DatabusError,
     metrics::SourceMetrics,
-    publish::{Inbox, PublishError, Publisher, Stage1},
-    session::{Session, SessionError},
+    presence::{Leave, Presence},
+    publish::{Inbox, Membership, PublishError, Publisher, Role, Stage1, instance_name},
+    session::{Ended as SessionEnded, Halt, Session, SessionError},
     snapshot::{self, Snapshots},
     source::{
         Feed, LostPosition, MysqlCdcTransport, Server, TransportError, confirm, preflight, told_columns,
         watch_horizon,
     },
+    status::{State, Status},
     stream::{Assembler, Resume, StreamError},
 };
 use change_event::{
@@ -22,7 +31,11 @@ use service_kit::{
     Shutdown,
     retry::{Ended, until_stopped},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::ControlFlow::{self, Break, Continue},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::watch;
 
 /// Longest pause between two attempts.
@@ -30,62 +43,167 @@ const RETRY_CAP: Duration = Duration::from_secs(5);
 /// A session that lasted this long was healthy: the next failure starts with a short pause again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
-/// Streams one source until a stop is asked for or a definite error. `ready` turns true with the first session.
+/// Streams one source until a stop is asked for or a definite error.
 pub(crate) async fn supervise(
     config: Arc<Config>,
     source: Arc<Source>,
     password: SecretString,
     metrics: SourceMetrics,
-    ready: watch::Sender<bool>,
+    status: Status,
     shutdown: Shutdown,
 ) -> Result<(), DatabusError> {
-    let server = match until_stopped(
+    let asked = until_stopped(
         "ask the source",
         RETRY_CAP,
         &shutdown,
         crate::source::PreflightError::is_transient,
-        || preflight(&source, &password),
-    )
-    .await
-    {
+        async || preflight(&source, &password).await.inspect_err(|error| status.set(State::Starting, error)),
+    );
+    let server = match asked.await {
         Ok(server) => server,
         Err(Ended::Stopped) => return Ok(()),
         Err(Ended::Definite(error)) => return Err(error.into()),
     };
     tracing::info!(source = %source.name, version = %server.version, server_id = server.identity.server_id, "source passed preflight");
-    let stage1 = Stage1::open(&config.kafka, &source.name).await?;
+    let opened = until_stopped(
+        "ask kafka",
+        RETRY_CAP,
+        &shutdown,
+        |error| matches!(error, PublishError::Transient(_)),
+        async || {
+            let opened = Stage1::open(&config.kafka, &source.name).await;
+            opened.inspect_err(|error| status.set(State::Starting, error))
+        },
+    );
+    let stage1 = match opened.await {
+        Ok(stage1) => stage1,
+        Err(Ended::Stopped) => return Ok(()),
+        Err(Ended::Definite(error)) => return Err(error.into()),
+    };
+    status.set(State::Starting, "waiting for the consumer group to say who is active");
     let horizon = watch_horizon(source.clone(), password.clone(), shutdown.clone());
+    let instance = instance_name(&config.databus);
+    let membership = Membership::new(&config.kafka, &source.name, &instance)?;
+    let presence = Presence::new(membership, horizon.clone(), shutdown);
     let runtime = tokio::runtime::Handle::current();
-    let worker =
-        Worker { config, source, password, metrics, ready, shutdown, server, stage1, horizon, runtime };
-    // reading, decoding and Kafka's transaction calls all block
-    tokio::task::spawn_blocking(move || worker.run())
-        .await
-        .map_err(|cause| DatabusError::Stopped(cause.to_string()))?
+    let name = format!("source-{}", source.name);
+    let worker = Worker {
+        config,
+        source,
+        password,
+        metrics,
+        status,
+        server,
+        stage1,
+        horizon,
+        presence,
+        instance,
+        runtime,
+    };
+    // reading, decoding and Kafka's transaction calls all block: each source has a thread of its own
+    let (done, result) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name(name)
+        // who waits for the result is there until the process ends
+        .spawn(move || drop(done.send(worker.run())))
+        .map_err(|cause| DatabusError::Stopped(cause.to_string()))?;
+    result.await.map_err(|_| DatabusError::Stopped("it panicked; its message is in the log".to_owned()))?
 }
+
+/// What taking over gives: the producer that fenced all others, how far they got, and what operators ask for.
+type Taken = (Publisher, Checkpoint, Inbox);
 
 struct Worker {
     config: Arc<Config>,
     source: Arc<Source>,
     password: SecretString,
     metrics: SourceMetrics,
-    ready: watch::Sender<bool>,
-    shutdown: Shutdown,
+    status: Status,
     server: Server,
     stage1: Stage1,
     horizon: watch::Receiver<Option<crate::source::Horizon>>,
+    presence: Presence,
+    instance: String,
     runtime: tokio::runtime::Handle,
 }
 
 impl Worker {
     fn run(self) -> Result<(), DatabusError> {
+        self.presence.membership.stand();
+        while let Some(term) = self.stand_by()? {
+            self.presence.membership.set_held(true);
+            let ended = self.lead(term);
+            self.presence.membership.set_held(false);
+            match ended? {
+                Leave::Stopped => break,
+                Leave::RoleLost => {
+                    tracing::warn!(source = %self.source.name, "no longer the active one: standing by");
+                }
+                Leave::SourceLost => {
+                    tracing::warn!(source = %self.source.name, "the source does not answer: leaving it to a process that reaches it");
+                    self.presence.membership.withdraw();
+                    self.status.set(State::CutOff, "the source does not answer");
+                    if self.runtime.block_on(self.presence.source_is_back()).is_break() {
+                        break;
+                    }
+                    self.presence.membership.stand();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the role; answers its term, or `None` when a stop is asked for.
+    fn stand_by(&self) -> Result<Option<u64>, DatabusError> {
+        let mut roles = self.presence.membership.role();
+        loop {
+            let role = roles.borrow_and_update().clone();
+            match role {
+                Role::Active(term) => return Ok(Some(term)),
+                Role::Standby => {
+                    tracing::info!(source = %self.source.name, "standing by: another process is active");
+                    self.status.set(State::Standby, "another process is active");
+                }
+                Role::Joining => {
+                    self.status.set(State::Starting, "waiting for the consumer group to say who is active")
+                }
+                Role::Replaced => {
+                    let (source_name, instance) = (self.source.name.to_string(), self.instance.clone());
+                    return Err(PublishError::Replaced { source_name, instance }.into());
+                }
+                Role::Refused(reason) => return Err(PublishError::Definite(reason).into()),
+            }
+            let stopped = self.runtime.block_on(async {
+                tokio::select! {
+                    () = self.presence.shutdown.requested() => true,
+                    changed = roles.changed() => changed.is_err(),
+                }
+            });
+            if stopped {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Streams for as long as this process has the role, the source, and no definite error.
+    fn lead(&self, term: u64) -> Result<Leave, DatabusError> {
         // fence whoever had the source before, only then look how far they got
-        let Some((mut publisher, mut checkpoint, mut inbox)) = self.take_over()? else { return Ok(()) };
+        let (mut publisher, mut checkpoint, mut inbox) = match self.take_over(term)? {
+            Continue(taken) => taken,
+            Break(leave) => return Ok(leave),
+        };
         let mut pause = Duration::from_millis(50);
         let mut damage = None;
-        while !self.shutdown.is_requested() {
+        loop {
             let started = std::time::Instant::now();
-            let Err(error) = self.session(&mut publisher, &mut checkpoint, &mut inbox) else { return Ok(()) };
+            let error = match self.session(term, &mut publisher, &mut checkpoint, &mut inbox) {
+                Ok(SessionEnded::Drained) => return Ok(Leave::Stopped),
+                Ok(SessionEnded::GaveUp) => {
+                    publisher.retire();
+                    return Ok(Leave::RoleLost);
+                }
+                Err(error) => error,
+            };
             // damaged on the wire once in a while, but twice at the same place it is so on the source's disk
             let found = match &error {
                 SessionError::Transport(TransportError::Damaged { after, .. }) => Some(after.clone()),
@@ -95,7 +213,13 @@ impl Worker {
                 return Err(error.into());
             }
             damage = found;
+            self.status.set(State::Interrupted, &error);
             match &error {
+                // what the next one's take-over did to a role that was taken away is no fencing
+                _ if !self.presence.membership.holds(term) => {
+                    publisher.retire();
+                    return Ok(Leave::RoleLost);
+                }
                 SessionError::Transport(cause) if cause.is_transient() => {}
                 SessionError::Publish(PublishError::Transient(_))
                 | SessionError::Stream(StreamError::Publish(PublishError::Transient(_))) => {}
@@ -103,16 +227,21 @@ impl Worker {
                 | SessionError::Stream(StreamError::Publish(PublishError::Unknown(_))) => {
                     tracing::warn!(source = %self.source.name, %error, "starting over with a new producer");
                     publisher.retire();
-                    let Some(taken) = self.take_over()? else { return Ok(()) };
-                    (publisher, checkpoint, inbox) = taken;
+                    (publisher, checkpoint, inbox) = match self.take_over_again(term)? {
+                        Continue(taken) => taken,
+                        Break(leave) => return Ok(leave),
+                    };
                 }
                 SessionError::Transport(TransportError::LostPosition(LostPosition::Purged { .. }))
                     if self.source.snapshot == SnapshotMode::WhenNeeded =>
                 {
-                    let Some(bridged) = self.at_the_end(Some(&checkpoint), SnapshotCause::Gap) else {
-                        return Ok(());
+                    checkpoint = match self.at_the_end(term, Some(&checkpoint), SnapshotCause::Gap) {
+                        Continue(bridged) => bridged,
+                        Break(leave) => {
+                            publisher.retire();
+                            return Ok(leave);
+                        }
                     };
-                    checkpoint = bridged;
                 }
                 _ => return Err(error.into()),
             }
@@ -123,20 +252,29 @@ impl Worker {
             }
             tracing::warn!(source = %self.source.name, %error, position = %format!("{}:{}", checkpoint.position.file, checkpoint.position.pos),
                 "stream interrupted, going back to the checkpoint");
-            self.wait(pause);
+            if let Break(leave) = self.unless_leaving(term, async { tokio::time::sleep(pause).await }) {
+                publisher.retire();
+                return Ok(leave);
+            }
             pause = (pause * 2).min(RETRY_CAP);
         }
-        Ok(())
     }
 
-    /// Fences whoever had the source before and only then looks how far they got; tries until Kafka answers. `None`: a stop was asked for.
-    fn take_over(&self) -> Result<Option<(Publisher, Checkpoint, Inbox)>, DatabusError> {
-        while !self.shutdown.is_requested() {
+    /// Fences whoever had the source before and only then looks how far they got; tries until Kafka answers.
+    fn take_over(&self, term: u64) -> Result<ControlFlow<Leave, Taken>, DatabusError> {
+        loop {
+            if let Some(leave) = self.presence.leaving_now(term) {
+                return Ok(Break(leave));
+            }
             let taken = Publisher::take_over(&self.config.kafka, &self.source.name)
                 .map_err(DatabusError::from)
                 .and_then(|publisher| {
-                    let Some(checkpoint) = self.starting_point()? else { return Ok(None) };
-                    Ok(Some((publisher, checkpoint, Inbox::open(&self.config.kafka, &self.source.name)?)))
+                    let checkpoint = match self.starting_point(term)? {
+                        Continue(checkpoint) => checkpoint,
+                        Break(leave) => return Ok(Break(leave)),
+                    };
+                    let inbox = Inbox::open(&self.config.kafka, &self.source.name)?;
+                    Ok(Continue((publisher, checkpoint, inbox)))
                 });
             match taken {
                 Ok(taken) => return Ok(taken),
@@ -144,40 +282,63 @@ impl Worker {
                     error @ (PublishError::Transient(_) | PublishError::Unknown(_)),
                 )) => {
                     tracing::warn!(source = %self.source.name, %error, "cannot take the source over yet, trying again");
-                    self.wait(RETRY_CAP);
+                    self.status.set(State::Interrupted, &error);
+                    if let Break(leave) =
+                        self.unless_leaving(term, async { tokio::time::sleep(RETRY_CAP).await })
+                    {
+                        return Ok(Break(leave));
+                    }
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok(None)
     }
 
-    /// Sleeps, but not past a stop request.
-    fn wait(&self, pause: Duration) {
-        let stopped = self.shutdown.requested();
-        self.runtime.block_on(async {
-            tokio::select! {
-                () = stopped => {}
-                () = tokio::time::sleep(pause) => {}
+    /// A producer whose transaction outlived its timeout says the same after an outage of the broker and after a sleep in which another
+    /// process took over (docs/adr/0002). The group knows which it was; so nobody who was replaced fences the one after.
+    fn take_over_again(&self, term: u64) -> Result<ControlFlow<Leave, Taken>, DatabusError> {
+        loop {
+            match self.presence.membership.confirm(term) {
+                Ok(true) => return self.take_over(term),
+                Ok(false) => return Ok(Break(Leave::RoleLost)),
+                Err(error) => {
+                    tracing::warn!(source = %self.source.name, %error, "cannot tell yet whether this process is still the active one");
+                    if let Break(leave) =
+                        self.unless_leaving(term, async { tokio::time::sleep(Duration::from_secs(1)).await })
+                    {
+                        return Ok(Break(leave));
+                    }
+                }
             }
-        });
+        }
     }
 
-    /// The source as it is now: the stream goes on from the binlog's end, and a snapshot of every table brings what was before. `None`: a
-    /// stop was asked for.
-    fn at_the_end(&self, before: Option<&Checkpoint>, cause: SnapshotCause) -> Option<Checkpoint> {
-        let end = loop {
-            if self.shutdown.is_requested() {
-                return None;
+    fn unless_leaving<T>(&self, term: u64, attempt: impl Future<Output = T>) -> ControlFlow<Leave, T> {
+        self.runtime.block_on(self.presence.unless_leaving(term, attempt))
+    }
+
+    /// The source as it is now: the stream goes on from the binlog's end, and a snapshot of every table brings what was before.
+    fn at_the_end(
+        &self,
+        term: u64,
+        before: Option<&Checkpoint>,
+        cause: SnapshotCause,
+    ) -> ControlFlow<Leave, Checkpoint> {
+        let mut horizon = self.horizon.clone();
+        let end = self.unless_leaving(term, async {
+            loop {
+                if let Some(horizon) = horizon.borrow_and_update().as_ref() {
+                    return horizon.end.clone();
+                }
+                if horizon.changed().await.is_err() {
+                    // a stop was asked for, and who leaves says so
+                    std::future::pending::<()>().await;
+                }
             }
-            if let Some(horizon) = self.horizon.borrow().as_ref() {
-                break horizon.end.clone();
-            }
-            self.wait(Duration::from_millis(20));
-        };
+        })?;
         tracing::info!(source = %self.source.name, file = end.file, pos = end.pos, cause = cause.as_str(),
             "streaming from the binlog's end, with a snapshot of every table");
-        Some(Checkpoint {
+        Continue(Checkpoint {
             source_identity: self.server.identity.clone(),
             epoch: before.map_or(Epoch::FIRST, |before| before.epoch),
             seq: before.map_or(Version::START, |before| before.seq),
@@ -189,8 +350,8 @@ impl Worker {
         })
     }
 
-    /// Where to begin; `None`: a stop was asked for.
-    fn starting_point(&self) -> Result<Option<Checkpoint>, DatabusError> {
+    /// Where to begin.
+    fn starting_point(&self, term: u64) -> Result<ControlFlow<Leave, Checkpoint>, DatabusError> {
         let source = self.source.name.to_string();
         match self.stage1.last_checkpoint()? {
             Some(checkpoint) if checkpoint.source_identity != self.server.identity => {
@@ -205,11 +366,11 @@ impl Worker {
             Some(checkpoint) => {
                 tracing::info!(source, seq = %checkpoint.seq, file = checkpoint.position.file, pos = checkpoint.position.pos,
                     gtid = checkpoint.gtid, "resuming from the checkpoint");
-                Ok(Some(checkpoint))
+                Ok(Continue(checkpoint))
             }
             None if self.stage1.has_changes()? => Err(DatabusError::CheckpointLost { source_name: source }),
             None if self.source.snapshot != SnapshotMode::Never => {
-                Ok(self.at_the_end(None, SnapshotCause::Initial))
+                Ok(self.at_the_end(term, None, SnapshotCause::Initial))
             }
             None => {
                 tracing::info!(
@@ -217,7 +378,7 @@ impl Worker {
                     file = self.server.oldest.file,
                     "no checkpoint yet: starting at the oldest binlog the source has"
                 );
-                Ok(Some(Checkpoint {
+                Ok(Continue(Checkpoint {
                     source_identity: self.server.identity.clone(),
                     epoch: Epoch::FIRST,
                     seq: Version::START,
@@ -233,24 +394,33 @@ impl Worker {
 
     fn session(
         &self,
+        term: u64,
         publisher: &mut Publisher,
         checkpoint: &mut Checkpoint,
         inbox: &mut Inbox,
-    ) -> Result<(), SessionError> {
-        let told = self.runtime.block_on(async {
-            let asked = async {
-                confirm(&self.source, &self.password, checkpoint).await?;
-                told_columns(&self.source, &self.password).await
-            };
-            tokio::select! {
-                () = self.shutdown.requested() => Ok(Vec::new()),
-                asked = asked => asked,
+    ) -> Result<SessionEnded, SessionError> {
+        let connected = self.unless_leaving(term, async {
+            confirm(&self.source, &self.password, checkpoint).await?;
+            let told = told_columns(&self.source, &self.password).await?;
+            let (source, password, position) =
+                (self.source.clone(), self.password.clone(), checkpoint.position.clone());
+            // a server that takes the connection and says nothing holds this thread, and nobody else
+            let connecting = tokio::task::spawn_blocking(move || {
+                MysqlCdcTransport::connect(&source, &password, &position)
+            });
+            let connected = connecting
+                .await
+                .map_err(|cause| TransportError::Lost(format!("the connecting thread ended: {cause}")))?;
+            connected.map(|transport| (transport, told))
+        });
+        let (transport, told) = match connected {
+            Continue(connected) => connected?,
+            Break(Leave::Stopped) => return Ok(SessionEnded::Drained),
+            Break(Leave::RoleLost) => return Ok(SessionEnded::GaveUp),
+            Break(Leave::SourceLost) => {
+                return Err(TransportError::Lost("it does not answer".to_owned()).into());
             }
-        })?;
-        if self.shutdown.is_requested() {
-            return Ok(());
-        }
-        let transport = MysqlCdcTransport::connect(&self.source, &self.password, &checkpoint.position)?;
+        };
         let feed = Feed::start(transport)
             .map_err(|cause| TransportError::Lost(format!("cannot start the reading thread: {cause}")))?;
         let tables = self
@@ -265,9 +435,8 @@ impl Worker {
             seq: checkpoint.seq,
             gtid: checkpoint.gtid.clone(),
         };
-        if !self.ready.send_replace(true) {
-            tracing::info!(source = %self.source.name, "ready");
-        }
+        self.status.set(State::Active, "streaming");
+        tracing::info!(source = %self.source.name, "streaming");
         let reading = snapshot::Context {
             source: self.source.clone(),
             password: self.password.clone(),
@@ -288,8 +457,14 @@ impl Worker {
             horizon: self.horizon.clone(),
             limits: &self.config.databus,
             metrics: &self.metrics,
+            status: &self.status,
         };
-        match session.run(|| self.shutdown.is_requested()) {
+        let halt = || match () {
+            () if self.presence.shutdown.is_requested() => Some(Halt::Drain),
+            () if !self.presence.membership.holds(term) => Some(Halt::GiveUp),
+            () => None,
+        };
+        match session.run(halt) {
             // the server's refusal reads alike in several cases: what it has tells them apart
             Err(SessionError::Transport(refused @ TransportError::PositionRefused(_))) => {
                 self.runtime.block_on(confirm(&self.source, &self.password, checkpoint))?;

@@ -110,6 +110,7 @@ pub(crate) fn file(path: &Path, content: &str) -> Result<Config, ConfigError> {
             commit_max_rows: text.positive(raw.databus.commit_max_rows, 20_000)?,
             snapshot_connections: text.at_most(raw.databus.snapshot_connections, 2, 16)? as usize,
             snapshot_chunk_rows: text.at_most(raw.databus.snapshot_chunk_rows, 5_000, 20_000)?,
+            instance: raw.databus.instance.map(|name| instance(&text, name)).transpose()?,
         },
         sync_worker: sync_worker(&text, raw.sync_worker)?,
         wallet_api: raw.wallet_api.map(|section| wallet_api(&text, section)).transpose()?,
@@ -118,6 +119,16 @@ pub(crate) fn file(path: &Path, content: &str) -> Result<Config, ConfigError> {
         sources,
         pipelines,
     })
+}
+
+/// A process's name among its like: what Kafka takes as a group instance id everywhere.
+fn instance(text: &Text<'_>, name: Spanned<String>) -> Result<String, ConfigError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if name.get_ref().is_empty() || name.get_ref().len() > 100 || !name.get_ref().bytes().all(plain) {
+        let wanted = "instance must be 1 to 100 of A-Z a-z 0-9 . _ -, and unique among all databus processes";
+        return Err(text.invalid(name.span(), wanted));
+    }
+    Ok(name.into_inner())
 }
 
 fn source(text: &Text<'_>, name: &Spanned<String>, raw: raw::Source) -> Result<Source, ConfigError> {

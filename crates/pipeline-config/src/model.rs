@@ -188,6 +188,9 @@ pub struct Databus {
     pub snapshot_connections: usize,
     /// Most rows in one chunk of a snapshot, default 5000, at most 20,000.
     pub snapshot_chunk_rows: u64,
+    /// This process's name among all that read the same sources; default: host name and admin port. One that starts under a name takes
+    /// the place of the one before it at once.
+    pub instance: Option<String>,
 }
 
 /// `sync-worker`.

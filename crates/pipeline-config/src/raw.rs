@@ -100,6 +100,7 @@ pub(crate) struct Databus {
     pub(crate) commit_max_rows: Option<Spanned<u64>>,
     pub(crate) snapshot_connections: Option<Spanned<u64>>,
     pub(crate) snapshot_chunk_rows: Option<Spanned<u64>>,
+    pub(crate) instance: Option<Spanned<String>>,
 }
 
 #[derive(Default, Deserialize)]

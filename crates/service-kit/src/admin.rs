@@ -2,6 +2,7 @@
 //!
 //! It goes on answering while the daemon drains, with `/readyz` false, so that a balancer sees the end coming.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -28,12 +29,14 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a readiness report is good for: probing often must not load the dependencies.
 const REPORT_LIFE: Duration = Duration::from_secs(1);
 
-type Check = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+/// Answers a note to show beside the dependency, if there is one, or what is wrong.
+type Check =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Option<String>, String>> + Send>> + Send + Sync>;
 
 /// A dependency's name and how to ask it.
 #[derive(Clone)]
 pub struct Probe {
-    name: &'static str,
+    name: Cow<'static, str>,
     /// Whether the daemon is not ready without it.
     required: bool,
     note: Option<String>,
@@ -50,9 +53,22 @@ impl Probe {
     {
         let check: Check = Arc::new(move || {
             let answer = check();
-            Box::pin(async move { answer.await.map_err(|error| error.to_string()) })
+            Box::pin(async move { answer.await.map(|()| None).map_err(|error| error.to_string()) })
         });
-        Probe { name, required: true, note: None, check }
+        Probe { name: name.into(), required: true, note: None, check }
+    }
+
+    /// As [`Probe::new`], for something whose good state has more than one name, such as `standby`: the check answers it as the note.
+    pub fn telling<C, E>(name: impl Into<Cow<'static, str>>, check: C) -> Probe
+    where
+        C: Fn() -> Result<String, E> + Send + Sync + 'static,
+        E: Display,
+    {
+        let check: Check = Arc::new(move || {
+            let answer = check().map(Some).map_err(|error| error.to_string());
+            Box::pin(std::future::ready(answer))
+        });
+        Probe { name: name.into(), required: true, note: None, check }
     }
 
     /// Only reported: the daemon stays ready without it.
@@ -93,7 +109,7 @@ struct Report {
 
 #[derive(Clone, Debug, Serialize)]
 struct Dependency {
-    name: &'static str,
+    name: Cow<'static, str>,
     ok: bool,
     required: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -191,12 +207,15 @@ impl Readiness {
 }
 
 async fn check(probe: &Probe) -> Dependency {
-    let error = match tokio::time::timeout(CHECK_TIMEOUT, (probe.check)()).await {
-        Ok(result) => result.err(),
-        Err(_elapsed) => Some("no answer within 1 s".to_owned()),
+    let answer = match tokio::time::timeout(CHECK_TIMEOUT, (probe.check)()).await {
+        Ok(result) => result,
+        Err(_elapsed) => Err("no answer within 1 s".to_owned()),
     };
     let Probe { name, required, note, .. } = probe.clone();
-    Dependency { name, ok: error.is_none(), required, note, error }
+    match answer {
+        Ok(told) => Dependency { name, ok: true, required, note: told.or(note), error: None },
+        Err(error) => Dependency { name, ok: false, required, note, error: Some(error) },
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +236,8 @@ mod tests {
         let probes = Probes::new()
             .with(Probe::new("store", || async { Ok::<_, String>(()) }))
             .with(Probe::new("redis", || async { Err("connection refused") }).optional())
-            .with(Probe::note("index", "not configured"));
+            .with(Probe::note("index", "not configured"))
+            .with(Probe::telling("source a", || Ok::<_, String>("standby".to_owned())));
         let shutdown = Shutdown::manual();
         let routes = routes(probes, Registry::new(), shutdown.clone());
         let (status, body) = ready(&routes).await;
@@ -228,6 +248,7 @@ mod tests {
                 { "name": "store", "ok": true, "required": true },
                 { "name": "redis", "ok": false, "required": false, "error": "connection refused" },
                 { "name": "index", "ok": true, "required": true, "note": "not configured" },
+                { "name": "source a", "ok": true, "required": true, "note": "standby" },
             ])
         );
         shutdown.request();

@@ -58,15 +58,16 @@ impl Stage1 {
     pub(crate) async fn open(kafka: &Kafka, source: &str) -> Result<Self, PublishError> {
         let stage1 =
             Self { source: source.to_owned(), topic: changes_topic(source), brokers: kafka.brokers.clone() };
-        let unreachable = |cause: KafkaError| PublishError::Definite(connect_hint(kafka, &cause));
-        let probe = stage1.consumer("read_committed").map_err(unreachable)?;
+        let unreachable = |cause: KafkaError| PublishError::Transient(connect_hint(kafka, &cause));
+        let refused = |cause: KafkaError| PublishError::Definite(connect_hint(kafka, &cause));
+        let probe = stage1.consumer("read_committed").map_err(refused)?;
         // librdkafka would wait for ever for a broker that is not there
         tokio::task::spawn_blocking(move || probe.fetch_metadata(None, ASK_TIMEOUT))
             .await
             .map_err(|cause| PublishError::Definite(cause.to_string()))?
             .map_err(unreachable)?;
         let admin: AdminClient<DefaultClientContext> =
-            ClientConfig::new().set("bootstrap.servers", &kafka.brokers).create().map_err(unreachable)?;
+            ClientConfig::new().set("bootstrap.servers", &kafka.brokers).create().map_err(refused)?;
         let retention = kafka.retention.as_millis().to_string();
         // replication -1: the broker's own default
         let changes = NewTopic::new(&stage1.topic, 1, TopicReplication::Fixed(-1))
@@ -88,6 +89,13 @@ impl Stage1 {
         for result in results {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((
+                    topic,
+                    code @ (RDKafkaErrorCode::RequestTimedOut | RDKafkaErrorCode::NotController),
+                )) => {
+                    // brokers that are still coming up say so in these words
+                    return Err(PublishError::Transient(format!("create the kafka topic {topic}: {code}")));
+                }
                 Err((topic, code)) => {
                     return Err(PublishError::Definite(format!(
                         "cannot create the kafka topic {topic}: {code}"
@@ -126,10 +134,7 @@ impl Stage1 {
                     0 if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
                     0 => return Err(PublishError::Transient(format!("topic {topic} does not appear"))),
                     more => {
-                        return Err(PublishError::Definite(format!(
-                            "topic {topic} has {more} partitions but must have 1: its order is the source's commit order; \
-                             use another source name or recreate the topic"
-                        )));
+                        return Err(PublishError::Definite(super::too_many_partitions(topic, more)));
                     }
                 }
             }

@@ -2,14 +2,29 @@
 
 mod inspect;
 mod kafka;
+mod membership;
 mod reader;
 mod requests;
 
 pub(crate) use inspect::{KafkaExamination, inspect};
 pub(crate) use kafka::{Mark, Publisher, Stage1};
+pub(crate) use membership::{Membership, Role, instance_name};
+pub(crate) use reader::{Next, Reader, Record};
 pub(crate) use requests::{Heard, Inbox, Request, send};
 
-pub(crate) use reader::{Next, Reader, Record};
+fn topic_gone(topic: &str) -> String {
+    format!(
+        "topic {topic} was deleted while it was in use: changes that nobody had read are lost with it, and their numbers are used up; \
+         begin a new numbering with a reset and take a snapshot"
+    )
+}
+
+fn too_many_partitions(topic: &str, found: usize) -> String {
+    format!(
+        "topic {topic} has {found} partitions but must have 1: its order is the source's commit order; \
+         use another source name or recreate the topic"
+    )
+}
 
 /// Why a change or a commit did not get through.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +41,17 @@ pub enum PublishError {
         source_name: String,
         /// The id that both use.
         transactional_id: String,
+    },
+    /// Definite: another databus has joined under this one's name; this one must end.
+    #[error(
+        "another databus has started under the instance name {instance} and takes this one's place for source {source_name}; \
+         if both are to run, give each its own databus.instance"
+    )]
+    Replaced {
+        /// The source.
+        source_name: String,
+        /// The name.
+        instance: String,
     },
     /// The state of the transaction is not known; only a new producer can find out.
     #[error("the outcome of a kafka transaction is unknown: {0}")]

@@ -8,7 +8,11 @@ use pipeline_config::Source;
 use secrecy::SecretString;
 use service_kit::Shutdown;
 use sqlx::{Connection, MySqlConnection, Row};
-use std::{cmp::Ordering, sync::Arc, time::Duration};
+use std::{
+    cmp::Ordering,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::watch;
 
 /// How often the source is asked.
@@ -23,6 +27,8 @@ pub(crate) struct Horizon {
     pub as_of: Timestamp,
     /// The binlog's end, read after it.
     pub end: BinlogPosition,
+    /// When the answer came, by our clock: how long ago the source was there.
+    pub heard: Instant,
 }
 
 impl Horizon {
@@ -82,5 +88,5 @@ async fn read(
         sqlx::query_scalar("SELECT UTC_TIMESTAMP(6)").fetch_one(&mut *connection).await?;
     let status = sqlx::query("SHOW MASTER STATUS").fetch_one(&mut *connection).await?;
     let end = BinlogPosition { file: status.try_get(0)?, pos: status.try_get::<u64, _>(1)? };
-    Ok(Horizon { as_of: Timestamp::from_datetime(now), end })
+    Ok(Horizon { as_of: Timestamp::from_datetime(now), end, heard: Instant::now() })
 }
