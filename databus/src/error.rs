@@ -36,6 +36,17 @@ pub enum DatabusError {
         /// The source.
         source_name: String,
     },
+    /// A checkpoint, but none of the changes that it counts.
+    #[error(
+        "source {source_name}: the checkpoint counts changes up to {seq}, but stage 1 never held any: its topic was deleted and made anew; \
+         changes that nobody had read are lost with it; begin a new numbering with a reset and take a snapshot"
+    )]
+    Stage1Lost {
+        /// The source.
+        source_name: String,
+        /// The last change that was published.
+        seq: change_event::Version,
+    },
     /// The streaming thread ended without a result.
     #[error("the streaming thread ended: {0}")]
     Stopped(String),

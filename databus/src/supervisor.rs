@@ -363,6 +363,9 @@ impl Worker {
                     },
                 })
             }
+            Some(checkpoint) if checkpoint.seq.counter() > 0 && self.stage1.is_untouched()? => {
+                Err(DatabusError::Stage1Lost { source_name: source, seq: checkpoint.seq })
+            }
             Some(checkpoint) => {
                 tracing::info!(source, seq = %checkpoint.seq, file = checkpoint.position.file, pos = checkpoint.position.pos,
                     gtid = checkpoint.gtid, "resuming from the checkpoint");

@@ -92,6 +92,46 @@ pub fn names(brokers: &str) -> anyhow::Result<Vec<String>> {
     Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
 }
 
+/// Creates a topic with one partition.
+pub fn create(brokers: &str, topic: &str) -> anyhow::Result<()> {
+    use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+    let new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+    let created = futures::executor::block_on(admin(brokers)?.create_topics([&new], &AdminOptions::new()))?;
+    settled(created)
+}
+
+/// Raises a topic's number of partitions.
+pub fn widen(brokers: &str, topic: &str, partitions: usize) -> anyhow::Result<()> {
+    use rdkafka::admin::{AdminOptions, NewPartitions};
+    let new = NewPartitions::new(topic, partitions);
+    let widened =
+        futures::executor::block_on(admin(brokers)?.create_partitions([&new], &AdminOptions::new()))?;
+    settled(widened)
+}
+
+/// Does what a zombie's successor does: takes a transactional id over.
+pub fn take_over(brokers: &str, transactional_id: &str) -> anyhow::Result<()> {
+    use rdkafka::producer::{BaseProducer, Producer};
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("transactional.id", transactional_id)
+        .create()?;
+    Ok(producer.init_transactions(DEADLINE)?)
+}
+
+fn admin(
+    brokers: &str,
+) -> anyhow::Result<rdkafka::admin::AdminClient<rdkafka::client::DefaultClientContext>> {
+    Ok(ClientConfig::new().set("bootstrap.servers", brokers).create()?)
+}
+
+fn settled(results: Vec<rdkafka::admin::TopicResult>) -> anyhow::Result<()> {
+    for result in results {
+        result.map_err(|(name, code)| anyhow::anyhow!("{name}: {code}"))?;
+    }
+    Ok(())
+}
+
 /// Deletes a topic and waits until no broker lists it.
 pub fn delete(brokers: &str, topic: &str) -> anyhow::Result<()> {
     let mut config = ClientConfig::new();

@@ -2,6 +2,8 @@
 
 mod high_availability;
 mod hostile;
+mod kafka_faults;
+mod many_sources;
 mod operations;
 mod positions;
 mod readers;

@@ -10,13 +10,16 @@ use pipeline_config::Kafka;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
+    client::{ClientContext, DefaultClientContext},
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    message::{Header, OwnedHeaders},
-    producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
+    message::{DeliveryResult, Header, OwnedHeaders},
+    producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
 };
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
+    time::{Duration, Instant},
+};
 
 /// How long a broker may take to answer a question before it counts as unreachable.
 pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -173,6 +176,14 @@ impl Stage1 {
         Ok(Some(parsed))
     }
 
+    /// Whether nothing was ever written to stage 1; one that only expired still counts on from where it was.
+    pub(crate) fn is_untouched(&self) -> Result<bool, PublishError> {
+        let transient = |cause: KafkaError| PublishError::Transient(format!("read {}: {cause}", self.topic));
+        let consumer = self.consumer("read_uncommitted").map_err(transient)?;
+        let (_, end) = consumer.fetch_watermarks(&self.topic, 0, ASK_TIMEOUT).map_err(transient)?;
+        Ok(end == 0)
+    }
+
     /// Whether stage 1 holds any change.
     pub(crate) fn has_changes(&self) -> Result<bool, PublishError> {
         let mut any = false;
@@ -241,7 +252,7 @@ fn remaining(deadline: Instant) -> Duration {
 /// The transactional producer of one source.
 pub(crate) struct Publisher {
     /// With a thread of its own for delivery reports: commit and abort wait for the last of them.
-    producer: ThreadedProducer<DefaultProducerContext>,
+    producer: ThreadedProducer<Deliveries>,
     source: String,
     topic: String,
     transactional_id: String,
@@ -257,6 +268,41 @@ impl std::fmt::Debug for Publisher {
     }
 }
 
+/// Which topic a record is for.
+#[derive(Clone, Copy)]
+enum Place {
+    Checkpoints,
+    Requests,
+    Stage1,
+}
+
+/// Hears of every record that the broker has taken.
+#[derive(Default)]
+struct Deliveries {
+    /// One more than the offset of the last record in stage 1.
+    next_offset: AtomicI64,
+    /// An offset was below the one before: the topic was deleted and made anew in between, and what was in it is gone.
+    topic_began_anew: AtomicBool,
+}
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    /// A [`Place`].
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
+        // a failed delivery dooms its transaction, and the commit says so
+        let Ok(record) = result else { return };
+        if place == Place::Stage1 as usize {
+            let before = self.next_offset.swap(record.offset() + 1, Ordering::Relaxed);
+            if record.offset() < before {
+                self.topic_began_anew.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
 /// A Kafka transaction that is not committed yet.
 #[derive(Debug, Clone, Copy)]
 struct OpenTransaction {
@@ -268,7 +314,7 @@ impl Publisher {
     /// A producer for the source. It fences every older one with the same transactional id and ends what they left open.
     pub(crate) fn take_over(kafka: &Kafka, source: &str) -> Result<Self, PublishError> {
         let transactional_id = format!("databus.{source}");
-        let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+        let producer: ThreadedProducer<Deliveries> = ClientConfig::new()
             .set("bootstrap.servers", &kafka.brokers)
             .set("transactional.id", &transactional_id)
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
@@ -281,7 +327,7 @@ impl Publisher {
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "65536")
             .set("message.max.bytes", LARGEST_RECORD)
-            .create()
+            .create_with_context(Deliveries::default())
             .map_err(|cause| PublishError::Definite(format!("kafka client: {cause}")))?;
         let publisher = Self {
             producer,
@@ -313,13 +359,16 @@ impl Publisher {
             .map_err(|cause| PublishError::Definite(format!("checkpoint: {cause}")))?;
         self.ensure_open()?;
         let source = self.source.clone();
-        self.send(checkpoint::TOPIC, source.as_bytes(), &json)?;
+        self.send(Place::Checkpoints, source.as_bytes(), &json)?;
         let deadline = Instant::now() + COMMIT_TIMEOUT;
         // the client's own wait for acknowledgements looks only every 100 ms; the producer's thread fetches them as they come. But only
         // the client's own wait ends at once when the transaction has failed, so a slow broker is left to that
         let soon = Instant::now() + ACKNOWLEDGED_SOON;
         while self.producer.in_flight_count() > 0 && Instant::now() < soon {
             std::thread::sleep(ACKNOWLEDGEMENT_LOOK);
+        }
+        if self.producer.context().topic_began_anew.load(Ordering::Relaxed) {
+            return Err(PublishError::Definite(super::topic_gone(&self.topic)));
         }
         loop {
             match self.producer.commit_transaction(remaining(deadline)) {
@@ -367,8 +416,7 @@ impl Publisher {
     /// Adds a mark to the open Kafka transaction: a record with a null value, which readers of changes skip.
     pub(crate) fn mark(&mut self, mark: &Mark<'_>) -> Result<(), PublishError> {
         self.ensure_open()?;
-        let topic = self.topic.clone();
-        self.send_record(BaseRecord::<[u8], [u8]>::to(&topic).partition(0).headers(mark.headers()))?;
+        self.send_record(self.record(Place::Stage1).headers(mark.headers()))?;
         if let Some(open) = &mut self.open {
             open.changes += 1;
         }
@@ -380,20 +428,27 @@ impl Publisher {
         self.ensure_open()?;
         let key = requests::key(&self.source, id);
         let headers = Mark(vec![(requests::OUTCOME, outcome)]).headers();
-        self.send_record(
-            BaseRecord::<[u8], [u8]>::to(requests::TOPIC).partition(0).key(key.as_bytes()).headers(headers),
-        )?;
+        self.send_record(self.record(Place::Requests).key(key.as_bytes()).headers(headers))?;
         if let Some(open) = &mut self.open {
             open.changes += 1;
         }
         Ok(())
     }
 
-    fn send(&mut self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), PublishError> {
-        self.send_record(BaseRecord::to(topic).partition(0).key(key).payload(value))
+    fn send(&self, place: Place, key: &[u8], value: &[u8]) -> Result<(), PublishError> {
+        self.send_record(self.record(place).key(key).payload(value))
     }
 
-    fn send_record(&mut self, mut record: BaseRecord<'_, [u8], [u8]>) -> Result<(), PublishError> {
+    fn record<'a>(&'a self, place: Place) -> BaseRecord<'a, [u8], [u8], usize> {
+        let topic = match place {
+            Place::Stage1 => &self.topic,
+            Place::Checkpoints => checkpoint::TOPIC,
+            Place::Requests => requests::TOPIC,
+        };
+        BaseRecord::with_opaque_to(topic, place as usize).partition(0)
+    }
+
+    fn send_record(&self, mut record: BaseRecord<'_, [u8], [u8], usize>) -> Result<(), PublishError> {
         let deadline = Instant::now() + COMMIT_TIMEOUT;
         loop {
             match self.producer.send(record) {
@@ -471,10 +526,7 @@ impl Mark<'_> {
 impl ChangeSink for Publisher {
     fn publish(&mut self, _table: &str, key: &[u8], value: &[u8]) -> Result<(), PublishError> {
         self.ensure_open()?;
-        let topic = std::mem::take(&mut self.topic);
-        let sent = self.send(&topic, key, value);
-        self.topic = topic;
-        sent?;
+        self.send(Place::Stage1, key, value)?;
         if let Some(open) = &mut self.open {
             open.changes += 1;
         }

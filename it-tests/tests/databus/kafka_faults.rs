@@ -1,0 +1,124 @@
+//! Scenario 18: whatever happens to the broker, stage 1 holds every change once and in order, or databus stops and says why.
+
+use super::{
+    SOON, Source, assert_complete, assert_dense, fresh, last_lines, stack, wait_written, write_until,
+};
+use anyhow::{Context, Result, ensure};
+use it_tests::{
+    harness::{Daemon, Not, Part, Service, Stack, wait_until},
+    topic,
+};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+const COLUMNS: &str = "id INT PRIMARY KEY, note VARCHAR(40) NOT NULL";
+
+/// Starts databus on a source with one change, and answers it with stage 1's topic.
+fn with_one_change<'a>(stack: &'a Stack) -> Result<(Source<'a>, Daemon, String)> {
+    let source = Source::new(stack, COLUMNS)?;
+    let databus = source.deployment.databus()?;
+    source.sql("INSERT INTO entry VALUES (1, 'before')")?;
+    source.wait_for_changes(1)?;
+    let topic = format!("changes.{}", source.name);
+    Ok((source, databus, topic))
+}
+
+fn ends_saying(mut databus: Daemon, code: i32, words: &str) -> Result<()> {
+    let found = databus.wait_exit()?;
+    ensure!(found == Some(code), "exit code {found:?}: {}", last_lines(&databus));
+    ensure!(databus.log()?.contains(words), "{words:?} is not in: {}", last_lines(&databus));
+    Ok(())
+}
+
+#[test]
+fn a_databus_that_is_fenced_from_outside_its_group_ends_with_code_10_scenario_18() -> Result<()> {
+    let stack = stack()?;
+    let (source, databus, _) = with_one_change(stack)?;
+    topic::take_over(&stack.kafka_brokers()?, &format!("databus.{}", source.name))?;
+    source.sql("INSERT INTO entry VALUES (2, 'after')")?;
+    ends_saying(databus, 10, "another databus has taken over")?;
+    ensure!(source.changes()?.len() == 1, "a fenced process published");
+    Ok(())
+}
+
+#[test]
+fn a_stage_1_topic_with_more_partitions_stops_the_stream_scenario_18() -> Result<()> {
+    let stack = stack()?;
+    let (_source, databus, topic) = with_one_change(stack)?;
+    topic::widen(&stack.kafka_brokers()?, &topic, 2)?;
+    ends_saying(databus, 1, "has 2 partitions but must have 1")
+}
+
+#[test]
+fn a_stage_1_topic_that_is_deleted_stops_the_stream_and_the_next_start_scenario_18() -> Result<()> {
+    let stack = stack()?;
+    let (source, databus, topic) = with_one_change(stack)?;
+    topic::delete(&stack.kafka_brokers()?, &topic)?;
+    ends_saying(databus, 1, "was deleted while it was in use")?;
+    // it would make the topic anew, and number on in it as if the changes before were there
+    let next = source.deployment.daemon_unready("databus", &["run"])?;
+    ends_saying(next, 1, "its topic was deleted and made anew")
+}
+
+#[test]
+fn a_stage_1_topic_that_is_made_anew_under_a_running_stream_takes_no_change_scenario_18() -> Result<()> {
+    let stack = stack()?;
+    let (source, databus, topic) = with_one_change(stack)?;
+    topic::delete(&stack.kafka_brokers()?, &topic)?;
+    topic::create(&stack.kafka_brokers()?, &topic)?;
+    source.sql("INSERT INTO entry VALUES (2, 'into the new topic')")?;
+    ends_saying(databus, 1, "was deleted")?;
+    ensure!(source.changes()?.is_empty(), "a change without those before it is visible");
+    Ok(())
+}
+
+#[test]
+fn a_broker_that_answers_after_the_timeout_costs_and_doubles_nothing_scenario_18() -> Result<()> {
+    let mut stack = Stack::start(fresh("databus-late").only(&[Part::MariaDb, Part::Kafka]))?;
+    let kafka = stack.kafka.take().ok_or_else(|| anyhow::anyhow!("the stack has no broker"))?;
+    let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
+    let source = Source::new(&stack, COLUMNS)?;
+    let databus = source.deployment.databus()?;
+    std::thread::scope(|scope| -> Result<()> {
+        let writer = scope.spawn(|| write_until(&source, &stop, &written));
+        let pausing = (|| -> Result<()> {
+            wait_written(&written, 200)?;
+            // what was sent lies in the broker's sockets: it takes it when it wakes, after the client has given it up
+            kafka.pause()?;
+            wait_until("the client to give up", SOON, || match databus.log() {
+                Ok(log) if log.contains("message(s) timed out on") => Ok(()),
+                _ => Err(Not::Yet(last_lines(&databus))),
+            })?;
+            kafka.resume()
+        })();
+        stop.store(true, Ordering::Relaxed);
+        writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+        pausing
+    })?;
+    assert_complete(&source, written.load(Ordering::Relaxed)).with_context(|| last_lines(&databus))
+}
+
+#[test]
+fn a_transactional_id_that_the_broker_has_forgotten_is_made_anew_scenario_18() -> Result<()> {
+    let spec = fresh("databus-forgotten")
+        .only(&[Part::MariaDb, Part::Kafka])
+        .kafka_property("transactional.id.expiration.ms=1000")
+        .kafka_property("transaction.remove.expired.transaction.cleanup.interval.ms=500")
+        .kafka_property("producer.id.expiration.ms=1000");
+    let stack = Stack::start(spec)?;
+    let (source, databus, _) = with_one_change(&stack)?;
+    // a paused process commits nothing; it wakes before its session ends, so that it is still the active one
+    databus.pause()?;
+    let paused = Instant::now();
+    wait_until("the broker to forget", SOON, || match paused.elapsed() {
+        enough if enough >= Duration::from_secs(4) => Ok(()),
+        short => Err(Not::Yet(format!("{short:?}"))),
+    })?;
+    databus.resume()?;
+    source.sql("INSERT INTO entry VALUES (2, 'after'), (3, 'that')")?;
+    assert_dense(&source.wait_for_changes(3)?)?;
+    ensure!(databus.log()?.contains("INVALID_PRODUCER_ID_MAPPING"), "the broker had not forgotten it");
+    Ok(())
+}
