@@ -85,7 +85,9 @@ fn until_interrupted(settings: &Settings, shutdown: &Shutdown) -> Result<(), Rou
         away: kafka::Away::default(),
     };
     let broken = |error: KafkaError| RouterError::Kafka { topic: topic.clone(), cause: error.to_string() };
-    let client = kafka::consumer(&settings.kafka, &group);
+    let mut client = kafka::consumer(&settings.kafka, &group);
+    // a router that joins takes nothing from the one that is active
+    client.set("partition.assignment.strategy", "cooperative-sticky");
     let consumer: BaseConsumer<Context> =
         BaseConsumer::from_config_and_context(&client, context).map_err(broken)?;
     consumer.subscribe(&[&topic]).map_err(broken)?;

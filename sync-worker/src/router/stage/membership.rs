@@ -56,30 +56,28 @@ impl ConsumerContext for Context {
         event: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
+        let routing = self.metrics.partitions.with_label_values(&[&self.group]);
         let active = match event {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS if partitions.count() > 0 => {
                 self.take_over(consumer, partitions)
             }
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.stand_by(consumer, partitions),
-            _ => self.give_up(consumer),
+            // others come and go: what this one has stays with it
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => match self.answer(consumer, partitions) {
+                Ok(()) => return routing.set(i64::from(matches!(*lock(&self.active), Active::Routing(_)))),
+                Err(error) => Active::Failed(error),
+            },
+            _ => self.give_up(consumer, partitions),
         };
-        self.metrics
-            .partitions
-            .with_label_values(&[&self.group])
-            .set(i64::from(matches!(active, Active::Routing(_))));
+        routing.set(i64::from(matches!(active, Active::Routing(_))));
         *lock(&self.active) = active;
     }
 }
 
 impl Context {
-    /// Takes an empty assignment. It must be answered like any other: a member that does not answer is left out of every later one.
-    fn stand_by(&self, consumer: &BaseConsumer<Self>, nothing: &TopicPartitionList) -> Active {
-        match consumer.assign(nothing) {
-            Ok(()) => Active::Standby,
-            Err(error) => {
-                Active::Failed(RouterError::Kafka { topic: self.topic.clone(), cause: error.to_string() })
-            }
-        }
+    /// Answers an empty assignment like any other: a member that does not is left out of every later one.
+    fn answer(&self, consumer: &BaseConsumer<Self>, nothing: &TopicPartitionList) -> Result<(), RouterError> {
+        let answered = consumer.incremental_assign(nothing);
+        answered.map_err(|error| RouterError::Kafka { topic: self.topic.clone(), cause: error.to_string() })
     }
 
     /// The order matters: `init_transactions` ends whatever the one before left open, only then its offset is final.
@@ -122,7 +120,7 @@ impl Context {
         };
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&self.topic, 0, Offset::Offset(read.offset))?;
-        consumer.assign(&assignment)?;
+        consumer.incremental_assign(&assignment)?;
         Ok(Stage { producer, read, open: None, committed: read, aborted: false })
     }
 
@@ -141,7 +139,7 @@ impl Context {
     }
 
     /// Ends the open transaction without effect: its input is read again by the next owner.
-    fn give_up(&self, consumer: &BaseConsumer<Self>) -> Active {
+    fn give_up(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> Active {
         let was = std::mem::replace(&mut *lock(&self.active), Active::Standby);
         if let Active::Routing(Stage { producer, open: Some(_), .. }) = &was
             && let Err(error) = producer.abort_transaction(ASK_TIMEOUT)
@@ -149,7 +147,7 @@ impl Context {
             // the next owner's init_transactions ends it
             tracing::warn!(topic = self.topic, %error, "open transaction left to the next owner");
         }
-        if let Err(error) = consumer.unassign() {
+        if let Err(error) = consumer.incremental_unassign(partitions) {
             tracing::warn!(topic = self.topic, %error, "unassign");
         }
         match was {
