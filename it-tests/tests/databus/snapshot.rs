@@ -88,7 +88,9 @@ fn wait_for_snapshots(databus: &Daemon) -> Result<()> {
         let (pending, chunks) =
             (metric(databus, "databus_snapshots_pending"), metric(databus, "databus_snapshot_chunks_total"));
         let left = metric(databus, "databus_snapshot_rows_remaining");
-        if pending == 0.0 && chunks > 0.0 {
+        // or the one before a kill had just ended it
+        let ended = chunks > 0.0 || databus.log().is_ok_and(|log| log.contains("snapshot ends"));
+        if pending == 0.0 && ended {
             Ok(())
         } else {
             Err(Not::Yet(format!(
