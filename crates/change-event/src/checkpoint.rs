@@ -83,6 +83,13 @@ pub struct TableSnapshot {
     pub chunks: u64,
 }
 
+impl TableSnapshot {
+    /// The same from its beginning: what it read so far belongs to another history.
+    pub fn anew(&self) -> Self {
+        Self { begun: false, after: None, rows: 0, chunks: 0, ..self.clone() }
+    }
+}
+
 /// Why a snapshot is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

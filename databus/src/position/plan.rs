@@ -4,7 +4,7 @@ use super::{gtid_text, place};
 use crate::source::{Passage, Spot};
 use change_event::{
     Epoch, Version, VersionError,
-    checkpoint::{Checkpoint, SourceIdentity},
+    checkpoint::{Checkpoint, SourceIdentity, TableSnapshot},
 };
 use std::fmt::Write;
 
@@ -96,6 +96,9 @@ pub(super) fn next(
         // what was published up to then stays published
         checkpoint.as_of = current.and_then(|current| current.as_of);
     }
+    // what was still to be read is still to be read
+    let owed = current.map(|current| current.snapshots.as_slice()).unwrap_or_default();
+    checkpoint.snapshots = owed.iter().map(TableSnapshot::anew).collect();
     Ok(checkpoint)
 }
 

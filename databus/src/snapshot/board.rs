@@ -30,6 +30,8 @@ const MESSAGES_AT_ONCE: usize = 64;
 #[derive(Debug, Clone)]
 pub(super) struct Opened {
     pub(super) position: BinlogPosition,
+    /// The last transaction before it; `None` where none was read yet.
+    pub(super) gtid: Option<String>,
 }
 
 /// What became of a piece.
@@ -270,7 +272,13 @@ impl Snapshots {
         let Some(active) = &mut self.active else { return };
         for (slot, reply) in active.to_open.drain(..) {
             let slot_state = Slot { since: self.window.open(), spoilt: None, ready: None };
-            if reply.send(Opened { position: assembler.position().clone() }).is_ok() {
+            if reply
+                .send(Opened {
+                    position: assembler.position().clone(),
+                    gtid: assembler.last_gtid().map(str::to_owned),
+                })
+                .is_ok()
+            {
                 active.slots.insert(slot, slot_state);
             }
         }

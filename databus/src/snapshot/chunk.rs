@@ -2,27 +2,20 @@
 
 use super::{
     board::Opened,
+    consistent::begin,
     piece::Piece,
     table::{Bounded, Definition, Table},
 };
-use crate::source::{compare, connect, server_error};
+use crate::source::{connect, server_error};
 use change_event::checkpoint::{BinlogPosition, TableSnapshot};
 use futures::TryStreamExt;
 use pipeline_config::Source;
 use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Executor, MySqlConnection, Row, mysql::MySqlArguments, query::Query};
-use std::{
-    cmp::Ordering,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 /// Rows of a chunk beyond so many bytes wait for the next one: 16 MiB.
 const MOST_BYTES: usize = 16 << 20;
-/// How long a read may stand for a place before the window's; a transaction lies there between binlog and storage.
-const CATCH_UP: Duration = Duration::from_secs(60);
-/// Pause between two looks at that.
-const LOOK: Duration = Duration::from_millis(2);
 /// Longest wait for one answer; after it the connection counts as dead.
 const ANSWER: Duration = Duration::from_secs(120);
 
@@ -104,6 +97,10 @@ impl ChunkReader {
 
     /// Asks the server whether the predicate is one, without reading a row.
     pub(super) async fn check_filter(&mut self) -> Result<(), ReadError> {
+        answered(self.ask_about_filter()).await
+    }
+
+    async fn ask_about_filter(&mut self) -> Result<(), ReadError> {
         let Some(filter) = self.filter.clone() else { return Ok(()) };
         super::filter::check(&filter).map_err(|cause| ReadError::Filter(cause.to_string()))?;
         let sql = format!(
@@ -112,7 +109,10 @@ impl ChunkReader {
             super::cursor::quoted(&self.name)
         );
         let connection = self.connection().await?;
-        match sqlx::query(AssertSqlSafe(sql)).fetch_all(connection).await {
+        connection.execute(sqlx::raw_sql("START TRANSACTION READ ONLY")).await?;
+        let asked = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut *connection).await;
+        connection.execute(sqlx::raw_sql("COMMIT")).await?;
+        match asked {
             Ok(_) => Ok(()),
             // no such table, not allowed: that is not the predicate's fault
             Err(cause) => match server_error(&cause) {
@@ -126,6 +126,10 @@ impl ChunkReader {
 
     /// How many rows the server thinks the table has.
     pub(super) async fn estimate(&mut self) -> Result<u64, ReadError> {
+        answered(self.ask_for_estimate()).await
+    }
+
+    async fn ask_for_estimate(&mut self) -> Result<u64, ReadError> {
         let (database, name) = (self.database.clone(), self.name.clone());
         let connection = self.connection().await?;
         let rows: Option<String> = sqlx::query(
@@ -142,6 +146,10 @@ impl ChunkReader {
 
     /// The greatest key; `None` of an empty table. What comes behind it later is the stream's.
     pub(super) async fn last_key(&mut self, opened: &Opened) -> Result<Option<Vec<String>>, ReadError> {
+        answered(self.ask_for_last_key(opened)).await
+    }
+
+    async fn ask_for_last_key(&mut self, opened: &Opened) -> Result<Option<Vec<String>>, ReadError> {
         let (connection, table) = self.ready().await?;
         begin(connection, opened).await?;
         let row = sqlx::query(AssertSqlSafe(table.last_key())).fetch_optional(&mut *connection).await?;
@@ -157,10 +165,13 @@ impl ChunkReader {
         upto: &[String],
         rows: u64,
     ) -> Result<Option<Vec<String>>, ReadError> {
-        let (connection, table) = self.ready().await?;
-        let Bounded { sql, parameters } = table.cut(after, upto, rows);
-        let row = bound(&sql, &parameters).fetch_optional(connection).await?;
-        row.map(|row| table.cursor(&row, 0)).transpose()
+        let asking = async {
+            let (connection, table) = self.ready().await?;
+            let Bounded { sql, parameters } = table.cut(after, upto, rows);
+            let row = bound(&sql, &parameters).fetch_optional(connection).await?;
+            row.map(|row| table.cursor(&row, 0)).transpose()
+        };
+        answered(asking).await
     }
 
     /// The rows of a range as they stood at one place of the binlog, at or past the window's.
@@ -171,11 +182,7 @@ impl ChunkReader {
         upto: &[String],
         limit: u64,
     ) -> Result<(Piece, BinlogPosition), ReadError> {
-        let reading = self.read_within(opened, after, upto, limit);
-        match tokio::time::timeout(ANSWER, reading).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
-        }
+        answered(self.read_within(opened, after, upto, limit)).await
     }
 
     async fn read_within(
@@ -216,58 +223,15 @@ impl ChunkReader {
     }
 }
 
+/// A link that is dead without a word would hold everything for as long as TCP hopes.
+async fn answered<T>(asking: impl Future<Output = Result<T, ReadError>>) -> Result<T, ReadError> {
+    match tokio::time::timeout(ANSWER, asking).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
+    }
+}
+
 fn bound<'q>(sql: &str, parameters: &'q [String]) -> Query<'q, sqlx::MySql, MySqlArguments> {
     let query = sqlx::query(AssertSqlSafe(sql.to_owned()));
     parameters.iter().fold(query, |query, parameter| query.bind(parameter.as_str()))
-}
-
-/// What a read stands for.
-struct Place {
-    position: BinlogPosition,
-    read_ms: i64,
-}
-
-/// Begins a transaction whose reads show the tables as they were at one place of the binlog, at or past where the window opened.
-///
-/// MariaDB tells that place exactly: <https://mariadb.com/kb/en/enhancements-for-start-transaction-with-consistent-snapshot/>. The
-/// stream may be past it: a transaction is in the binlog, and so in the stream, before the storage engine shows it.
-async fn begin(connection: &mut MySqlConnection, opened: &Opened) -> Result<Place, ReadError> {
-    let deadline = Instant::now() + CATCH_UP;
-    loop {
-        connection.execute(sqlx::raw_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")).await?;
-        let rows = sqlx::raw_sql("SHOW STATUS LIKE 'binlog_snapshot_%'").fetch_all(&mut *connection).await?;
-        let value = |name: &str| -> Result<Option<String>, sqlx::Error> {
-            for row in &rows {
-                let key: String = row.try_get_unchecked(0)?;
-                if key.eq_ignore_ascii_case(name) {
-                    return row.try_get_unchecked(1).map(Some);
-                }
-            }
-            Ok(None)
-        };
-        let file = value("binlog_snapshot_file")?.filter(|file| !file.is_empty());
-        let pos = value("binlog_snapshot_position")?.and_then(|pos| pos.parse().ok());
-        let (Some(file), Some(pos)) = (file, pos) else {
-            return Err(ReadError::Unreadable(
-                "the server does not say which place of its binlog a consistent snapshot stands for (binlog_snapshot_position)".to_owned(),
-            ));
-        };
-        let position = BinlogPosition { file, pos };
-        if matches!(compare(&opened.position, &position), Some(Ordering::Less | Ordering::Equal)) {
-            let now = sqlx::raw_sql("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS CHAR)")
-                .fetch_one(&mut *connection)
-                .await?;
-            let now: String = now.try_get_unchecked(0)?;
-            let read_ms = now.split('.').next().and_then(|whole| whole.parse().ok()).unwrap_or(0);
-            return Ok(Place { position, read_ms });
-        }
-        connection.execute(sqlx::raw_sql("ROLLBACK")).await?;
-        if Instant::now() > deadline {
-            return Err(ReadError::Unreadable(format!(
-                "the storage engine shows {}:{} and the stream is at {}:{} already",
-                position.file, position.pos, opened.position.file, opened.position.pos
-            )));
-        }
-        tokio::time::sleep(LOOK).await;
-    }
 }

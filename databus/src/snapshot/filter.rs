@@ -33,6 +33,7 @@ pub(super) fn check(predicate: &str) -> Result<(), FilterError> {
                 None => return refused("closes a parenthesis that it did not open"),
             },
             ';' => return refused("holds a semicolon"),
+            '?' => return refused("holds a placeholder"),
             '#' => return refused("holds a comment"),
             '-' if rest.peek() == Some(&'-') => return refused("holds a comment"),
             '/' if rest.peek() == Some(&'*') => return refused("holds a comment"),
@@ -56,6 +57,7 @@ mod tests {
             "`odd)name` > 0",
             r#"b = "\")""#,
             "a - -1 > 0",
+            "a = '?'",
         ] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
@@ -67,6 +69,7 @@ mod tests {
             "a = 1; DROP TABLE t",
             "a = 1 -- x",
             "a = 1 # x",
+            "a = ?",
             "a /* x",
             "a = 'x",
             "a=1)",

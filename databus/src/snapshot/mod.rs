@@ -19,6 +19,7 @@
 mod board;
 mod chunk;
 mod command;
+mod consistent;
 mod cursor;
 mod filter;
 mod metrics;

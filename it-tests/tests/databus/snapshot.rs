@@ -370,3 +370,23 @@ fn a_row_reads_the_same_from_a_snapshot_and_from_the_stream_whatever_its_types()
     assert_eq!(read, streamed);
     Ok(())
 }
+
+#[test]
+fn rows_of_megabytes_are_read_in_chunks_that_fit_and_a_predicate_may_stay_empty() -> Result<()> {
+    let source = Source::new(stack()?, "id INT PRIMARY KEY, body LONGBLOB NOT NULL")?
+        .with_snapshot("initial", 5_000)?;
+    source.sql(
+        "INSERT INTO entry SELECT seq, REPEAT(CHAR(seq), IF(seq > 40, 10, 1500000)) FROM seq_1_to_400",
+    )?;
+    let databus = source.deployment.databus()?;
+    let changes = source.wait_for_changes(400)?;
+    super::assert_dense(&changes)?;
+    let order: Vec<i64> =
+        changes.iter().map(|value| super::number(&Change::parse(value)?, "id")).collect::<Result<_>>()?;
+    ensure!(order.iter().copied().eq(1..=400), "rows are missing or out of order");
+    wait_for_snapshots(&databus)?;
+    let table = format!("{}.entry", source.name);
+    source.deployment.run_ok("databus", &["snapshot", "--table", &table, "--where", "id < 0", "--wait"])?;
+    assert_eq!(source.changes()?.len(), 400);
+    Ok(())
+}

@@ -99,8 +99,17 @@ fn order(edit: &[(&str, serde_json::Value)]) -> serde_json::Value {
 }
 
 fn mapped(table: &str, before: Option<serde_json::Value>, after: Option<serde_json::Value>) -> Mapped {
+    mapped_as("u", table, before, after)
+}
+
+fn mapped_as(
+    op: &str,
+    table: &str,
+    before: Option<serde_json::Value>,
+    after: Option<serde_json::Value>,
+) -> Mapped {
     let json = serde_json::json!({
-        "before": before, "after": after, "op": "u", "ts_ms": 1,
+        "before": before, "after": after, "op": op, "ts_ms": 1,
         "source": {"name": "accounting", "db": "accounting", "table": table, "server_id": 1, "gtid": "0-1-9", "file": "b.1", "pos": 4, "row": 0, "seq": 5, "ts_ms": 1_700_000_000_000_i64}
     })
     .to_string();
@@ -127,6 +136,13 @@ fn an_order_between_merchants_makes_the_payers_and_the_payees_bill() {
     assert_eq!(payee.bill.posted_at.micros(), 1_700_000_000_000_001);
     assert_eq!((payee.version.get(), payee.partition_key().as_str()), (5, "80"));
     assert_eq!(payee.committed_at.to_string(), "2023-11-14T22:13:20.000000Z");
+}
+
+#[test]
+fn a_row_that_a_snapshot_read_makes_the_bills_that_a_change_to_it_makes() {
+    let read = mapped_as("r", "fund_order", None, Some(order(&[])));
+    assert_eq!(signs(&read), ["+70", "+80"]);
+    assert_eq!(read, mapped("fund_order", None, Some(order(&[]))));
 }
 
 #[test]

@@ -36,6 +36,11 @@ impl Assembler {
         &self.resume.position
     }
 
+    /// GTID of the last completed transaction.
+    pub(crate) fn last_gtid(&self) -> Option<&str> {
+        self.resume.gtid.as_deref()
+    }
+
     /// Whether everything up to [`position`](Self::position) is published and nothing behind it.
     pub(crate) fn is_between_transactions(&self) -> bool {
         matches!(self.group, Group::Outside) && self.skip_events == 0
