@@ -89,29 +89,28 @@ fn put_double(number: f64, text: &mut Vec<u8>) -> Result<(), DecodeError> {
         text.extend_from_slice(if number.is_sign_negative() { b"-0.0" } else { b"0.0" });
         return Ok(());
     }
-    // d.ddde-x: at most 17 digits and a sign
-    let mut form = [0_u8; 40];
-    let mut rest = form.as_mut_slice();
-    write!(rest, "{:e}", number.abs()).map_err(failed)?;
-    let left = rest.len();
-    let form = form.get(..40 - left).unwrap_or_default();
-    let split = form.iter().position(|byte| *byte == b'e').ok_or(DecodeError::Truncated)?;
-    let (mantissa, exponent) = form.split_at(split);
-    let exponent: i32 = std::str::from_utf8(exponent.get(1..).unwrap_or_default())
-        .ok()
-        .and_then(|digits| digits.parse().ok())
-        .ok_or(DecodeError::Truncated)?;
-    let mut digits = [0_u8; 20];
+    // of two texts equally near, this and the server take the one that ends in an even digit
+    let mut buffer = ryu::Buffer::new();
+    let form = buffer.format_finite(number.abs());
+    let (mantissa, exponent) = form.split_once('e').unwrap_or((form, "0"));
+    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let mut digits = [0_u8; 32];
     let mut count = 0;
-    for (slot, digit) in digits.iter_mut().zip(mantissa.iter().filter(|byte| **byte != b'.')) {
-        *slot = *digit;
+    for (slot, digit) in digits.iter_mut().zip(before.bytes().chain(after.bytes())) {
+        *slot = digit;
         count += 1;
     }
     let digits = digits.get(..count).unwrap_or_default();
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    let trailing = digits.iter().rev().take_while(|digit| **digit == b'0').count();
+    let digits = digits.get(zeros..count.saturating_sub(trailing)).unwrap_or_default();
+    let count = digits.len();
+    // where the point stands, counted from the first digit
+    let point = before.len() as i32 - zeros as i32 + exponent.parse::<i32>().unwrap_or_default();
+    let exponent = point - 1;
     if number < 0.0 {
         text.push(b'-');
     }
-    let point = exponent + 1;
     let whole = usize::try_from(point).unwrap_or_default();
     if point >= -14 && (point <= 15 || count > whole) {
         if point <= 0 {
@@ -176,10 +175,16 @@ fn put_opaque(column_type: u8, bytes: &[u8], text: &mut Vec<u8>) -> Result<(), D
         }
         other => {
             write!(text, "\"base64:type{other}:").map_err(failed)?;
-            let start = text.len();
-            text.resize(start + bytes.len().div_ceil(3) * 4, 0);
-            let fits = text.get_mut(start..).map(|target| STANDARD.encode_slice(bytes, target));
-            debug_assert!(matches!(fits, Some(Ok(_))), "the target is as long as base64 needs");
+            // the server breaks its lines after 76 characters, and JSON escapes the break
+            for (at, line) in bytes.chunks(57).enumerate() {
+                if at > 0 {
+                    text.extend_from_slice(b"\\n");
+                }
+                let start = text.len();
+                text.resize(start + line.len().div_ceil(3) * 4, 0);
+                let fits = text.get_mut(start..).map(|target| STANDARD.encode_slice(line, target));
+                debug_assert!(matches!(fits, Some(Ok(_))), "the target is as long as base64 needs");
+            }
             text.push(b'"');
             Ok(())
         }

@@ -41,6 +41,9 @@ fn doubles_print_as_my_gcvt_does() {
     assert_eq!(double(1e-16), "1e-16");
     assert_eq!(double(1.5e300), "1.5e300");
     assert_eq!(double(5e-324), "5e-324");
+    assert_eq!(double(970_329_978_524_017.0 + 0.25), "970329978524017.2");
+    assert_eq!(double(10.0), "10.0");
+    assert_eq!(double(0.001), "0.001");
     assert_eq!(double(0.1 + 0.2), "0.30000000000000004");
 }
 
@@ -52,6 +55,9 @@ fn integers_literals_and_opaque_values_keep_their_type() {
     assert_eq!(text(&hex("0f 0a 08 00 00 00 00 00 44 a5 19")), "\"2020-01-02\"");
     assert_eq!(text(&hex("0f f6 04 03 02 81 19")), "1.25");
     assert_eq!(text(&hex("0f 0f 02 ff 00")), "\"base64:type15:/wA=\"");
+    let mut long = hex("0f 0f 3a");
+    long.resize(3 + 58, 0);
+    assert_eq!(text(&long), format!("\"base64:type15:{}\\nAA==\"", "A".repeat(76)));
     assert_eq!(text(&[]), "null");
     assert_eq!(text(&hex("0c 04 22 5c 01 0a")), r#""\"\\\u0001\n""#);
 }
