@@ -53,6 +53,15 @@ pub enum DatabusError {
 }
 
 impl DatabusError {
+    /// The way in which the position is lost, where that is what happened.
+    pub(crate) fn lost_position(&self) -> Option<&LostPosition> {
+        match self {
+            Self::LostPosition { lost, .. }
+            | Self::Session(SessionError::Transport(TransportError::LostPosition(lost))) => Some(lost),
+            _ => None,
+        }
+    }
+
     /// How the process ends: 1 for a definite error, 10 where another databus has taken over, 11 to 15 where the position is lost.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -11,14 +11,18 @@
 //!
 //! `supervisor` keeps this going for one source; `session` is one stretch of it, from a checkpoint to the next failure.
 
+mod ages;
 pub mod binlog;
 mod check;
 mod error;
+mod live;
 mod metrics;
 mod output;
+mod page;
 mod position;
 mod presence;
 mod publish;
+mod purge;
 pub mod render;
 mod session;
 mod snapshot;
@@ -38,7 +42,9 @@ pub use source::LostPosition;
 pub use tail::{Form, From, Tail, tail};
 
 use anyhow::Context;
+use page::{Shown, page};
 use pipeline_config::Config;
+use purge::Watch;
 use service_kit::{
     Shutdown,
     admin::{self, Probe, Probes},
@@ -55,24 +61,45 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let config = Arc::new(config);
     let registry = prometheus::Registry::new();
     let metrics = Metrics::register(&registry)?;
-    let mut sources = Vec::new();
+    let (mut sources, mut shown) = (Vec::new(), Vec::new());
     let mut probes = Probes::new();
     for source in &config.sources {
         let password = source.login.password.resolve().map_err(usage)?;
         let status = Status::new(&metrics, &source.name);
         let told = status.clone();
         probes = probes.with(Probe::telling(format!("source {}", source.name), move || told.ready()));
-        sources.push((Arc::new(source.clone()), password, status));
+        let metrics = metrics.of(&source.name);
+        shown.push(Shown {
+            name: source.name.to_string(),
+            status: status.clone(),
+            metrics: metrics.clone(),
+            warn_before: config.databus.purge_warning,
+        });
+        sources.push((Arc::new(source.clone()), password, status, metrics));
     }
     // first of all: two processes with the same port would have the same instance name
-    let _admin = admin::serve(config.databus.admin_listen, probes, registry, shutdown.clone()).await?;
+    let _admin =
+        admin::serve_with_page(config.databus.admin_listen, probes, registry, page(shown), shutdown.clone())
+            .await?;
     let mut workers = JoinSet::new();
-    for (source, password, status) in sources {
-        let (config, shutdown, metrics) = (config.clone(), shutdown.clone(), metrics.of(&source.name));
+    for (source, password, status, metrics) in sources {
+        let (config, shutdown) = (config.clone(), shutdown.clone());
+        let watch = Watch {
+            source: source.clone(),
+            password: password.clone(),
+            metrics: metrics.clone(),
+            status: status.clone(),
+            warn_before: config.databus.purge_warning,
+        };
+        tokio::spawn(watch.run(shutdown.clone()));
         workers.spawn(async move {
-            let ended = supervise(config, source.clone(), password, metrics, status.clone(), shutdown).await;
+            let ended =
+                supervise(config, source.clone(), password, metrics.clone(), status.clone(), shutdown).await;
             if let Err(error) = &ended {
                 status.set(State::Failed, error);
+                if let Some(lost) = error.lost_position() {
+                    metrics.lost(lost);
+                }
             }
             (source, ended)
         });

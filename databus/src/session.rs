@@ -10,13 +10,13 @@ use crate::{
     metrics::SourceMetrics,
     publish::{Inbox, PublishError, Publisher},
     snapshot::{Snapshots, Tap},
-    source::{Feed, Horizon, TransportError, file_number},
+    source::{Feed, Horizon, TransportError},
     status::Status,
     stream::{Assembler, Counts, Step, StreamError},
 };
 use change_event::checkpoint::{Checkpoint, SourceIdentity};
 use pipeline_config::Databus;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 /// How long an idle loop waits before it looks at the stop request again.
@@ -30,6 +30,9 @@ const IDLE_CHECKPOINT: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(5);
 /// How often the lag is told, busy or not.
 const OBSERVE: Duration = Duration::from_secs(1);
+
+/// Transactions of one Kafka commit whose ages are noted; the rest are like them.
+const MOST_AGES: usize = 4_096;
 
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +92,36 @@ pub(crate) enum Ended {
     GaveUp,
 }
 
+/// What was counted by the last commit, and what waits for the next one.
+#[derive(Default)]
+struct Counted {
+    counts: Counts,
+    /// Open changes at the last boundary: a transaction that adds none is not about captured tables.
+    changes: u64,
+    /// When the transactions that wait were committed at the source, in Unix milliseconds.
+    committed_at: Vec<i64>,
+}
+
+impl Counted {
+    /// A transaction is complete; `timestamp` is its last event's, in whole seconds.
+    fn completed(&mut self, timestamp: u32, open_changes: u64) {
+        if open_changes > self.changes && self.committed_at.len() < MOST_AGES {
+            // within that second, but not after we had it
+            let latest = i64::from(timestamp) * 1_000 + 999;
+            let now =
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+            self.committed_at.push(latest.min(now));
+        }
+        self.changes = open_changes;
+    }
+
+    fn start_anew(&mut self, counts: Counts) {
+        self.counts = counts;
+        self.changes = 0;
+        self.committed_at.clear();
+    }
+}
+
 impl Session<'_> {
     /// Streams until `halt` says so; then commits what is complete, or gives up. On an error nothing that is open becomes visible.
     pub(crate) fn run(mut self, halt: impl Fn() -> Option<Halt>) -> Result<Ended, SessionError> {
@@ -108,7 +141,7 @@ impl Session<'_> {
     }
 
     fn stream(&mut self, halt: &impl Fn() -> Option<Halt>) -> Result<Ended, SessionError> {
-        let mut counted = Counts::default();
+        let mut counted = Counted::default();
         let mut between = true;
         let mut last_checkpoint = Instant::now();
         let mut last_observed = Instant::now();
@@ -118,7 +151,7 @@ impl Session<'_> {
                 break halt;
             }
             // nothing waits: what is complete goes out at once
-            let (wait, caught_up) = if between && self.has_news(counted) {
+            let (wait, caught_up) = if between && self.has_news(counted.counts) {
                 (Duration::ZERO, true)
             } else if self.snapshots.is_busy() {
                 (SNAPSHOT_WAIT, false)
@@ -130,7 +163,10 @@ impl Session<'_> {
                     last_heard = Instant::now();
                     let mut sink = Tap { publisher: self.publisher, snapshots: &mut self.snapshots };
                     match self.assembler.handle(&event, &mut sink)? {
-                        Step::Boundary => between = true,
+                        Step::Boundary => {
+                            between = true;
+                            counted.completed(event.header.timestamp, self.publisher.open_changes());
+                        }
                         Step::Inside => between = false,
                         Step::Heartbeat => {}
                     }
@@ -217,7 +253,7 @@ impl Session<'_> {
         }
     }
 
-    fn commit(&mut self, counted: &mut Counts) -> Result<(), PublishError> {
+    fn commit(&mut self, counted: &mut Counted) -> Result<(), PublishError> {
         let next = self.next_checkpoint();
         let counts = self.assembler.counts();
         if counts.seen != counts.published + counts.repeated {
@@ -229,13 +265,12 @@ impl Session<'_> {
         let started = Instant::now();
         self.publisher.commit(&next)?;
         self.metrics.commits.observe(started.elapsed().as_secs_f64());
-        self.metrics.add(*counted, counts);
-        *counted = counts;
-        self.metrics.seq.set(next.seq.get());
-        self.metrics
-            .file
-            .set(file_number(&next.position.file).and_then(|number| i64::try_from(number).ok()).unwrap_or(0));
-        self.metrics.pos.set(i64::try_from(next.position.pos).unwrap_or(i64::MAX));
+        self.metrics.add(counted.counts, counts);
+        self.metrics.published(&counted.committed_at);
+        let metrics = self.metrics;
+        self.publisher.take_tally(|table, op, count| metrics.changes(table, op, count));
+        counted.start_anew(counts);
+        self.metrics.at(&next);
         *self.checkpoint = next;
         for id in self.snapshots.take_answered() {
             self.inbox.settle(id);

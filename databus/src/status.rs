@@ -5,7 +5,7 @@ use prometheus::IntGauge;
 use std::{
     fmt::Display,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// An interruption shorter than this is no reason to call the stream not ready.
@@ -52,11 +52,28 @@ pub(crate) struct Status {
     gauges: [IntGauge; STATES.len()],
 }
 
+/// A source's state for people.
+#[derive(Debug, Clone)]
+pub(crate) struct StatusView {
+    /// As the metric names it.
+    pub(crate) state: &'static str,
+    /// What `/readyz` makes of it.
+    pub(crate) ready: bool,
+    /// What it waits for, or what went wrong.
+    pub(crate) why: String,
+    /// How long it has been so.
+    pub(crate) since: Duration,
+    /// The last thing that went wrong, and when.
+    pub(crate) error: Option<(String, SystemTime)>,
+}
+
 #[derive(Debug)]
 struct Current {
     state: State,
     why: String,
     since: Instant,
+    /// The last thing that went wrong, and when.
+    error: Option<(String, SystemTime)>,
     /// When the stream last went round; it does several times a second unless Kafka or the source holds it.
     beat: Instant,
 }
@@ -67,7 +84,7 @@ impl Status {
         let (role, gauges) = metrics.state_of(source, STATES.map(State::name));
         let now = Instant::now();
         let why = "preflight".to_owned();
-        let current = Current { state: State::Starting, why, since: now, beat: now };
+        let current = Current { state: State::Starting, why, since: now, error: None, beat: now };
         let status = Self { current: Arc::new(Mutex::new(current)), role, gauges };
         status.show(State::Starting);
         status
@@ -81,8 +98,29 @@ impl Status {
         }
         current.state = state;
         current.why = why.to_string();
+        if matches!(state, State::Interrupted | State::CutOff | State::Failed) {
+            current.error = Some((current.why.clone(), SystemTime::now()));
+        }
         current.beat = Instant::now();
         self.show(state);
+    }
+
+    /// Whether this process reads the source.
+    pub(crate) fn is_active(&self) -> bool {
+        matches!(self.lock().state, State::Active | State::Interrupted)
+    }
+
+    /// What the status page shows.
+    pub(crate) fn view(&self) -> StatusView {
+        let ready = self.ready();
+        let current = self.lock();
+        StatusView {
+            state: current.state.name(),
+            ready: ready.is_ok(),
+            why: current.why.clone(),
+            since: current.since.elapsed(),
+            error: current.error.clone(),
+        }
     }
 
     /// The stream goes round.

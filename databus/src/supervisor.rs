@@ -192,6 +192,7 @@ impl Worker {
             Continue(taken) => taken,
             Break(leave) => return Ok(leave),
         };
+        self.metrics.at(&checkpoint);
         let mut pause = Duration::from_millis(50);
         let mut damage = None;
         loop {
@@ -245,7 +246,7 @@ impl Worker {
                 }
                 _ => return Err(error.into()),
             }
-            self.metrics.restarts.inc();
+            self.metrics.restarted(&error);
             self.metrics.observe_lag(checkpoint.as_of);
             if started.elapsed() > HEALTHY_AFTER {
                 pause = Duration::from_millis(50);

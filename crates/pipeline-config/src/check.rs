@@ -111,6 +111,9 @@ pub(crate) fn file(path: &Path, content: &str) -> Result<Config, ConfigError> {
             snapshot_connections: text.at_most(raw.databus.snapshot_connections, 2, 16)? as usize,
             snapshot_chunk_rows: text.at_most(raw.databus.snapshot_chunk_rows, 5_000, 20_000)?,
             instance: raw.databus.instance.map(|name| instance(&text, name)).transpose()?,
+            purge_warning: Duration::from_secs(
+                text.positive(raw.databus.purge_warning_hours, 24)?.saturating_mul(3_600),
+            ),
         },
         sync_worker: sync_worker(&text, raw.sync_worker)?,
         wallet_api: raw.wallet_api.map(|section| wallet_api(&text, section)).transpose()?,

@@ -191,6 +191,8 @@ pub struct Databus {
     /// This process's name among all that read the same sources; default: host name and admin port. One that starts under a name takes
     /// the place of the one before it at once.
     pub instance: Option<String>,
+    /// Warn when the source will remove a binlog file that is still needed within this time, default 24 hours.
+    pub purge_warning: Duration,
 }
 
 /// `sync-worker`.

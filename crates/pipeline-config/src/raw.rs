@@ -101,6 +101,7 @@ pub(crate) struct Databus {
     pub(crate) snapshot_connections: Option<Spanned<u64>>,
     pub(crate) snapshot_chunk_rows: Option<Spanned<u64>>,
     pub(crate) instance: Option<Spanned<String>>,
+    pub(crate) purge_warning_hours: Option<Spanned<u64>>,
 }
 
 #[derive(Default, Deserialize)]

@@ -1,4 +1,4 @@
-//! The admin port of every daemon: `/livez`, `/readyz` and `/metrics`.
+//! The admin port of every daemon: `/livez`, `/readyz` and `/metrics`, and `/` where it has a status page.
 //!
 //! It goes on answering while the daemon drains, with `/readyz` false, so that a balancer sees the end coming.
 
@@ -23,6 +23,7 @@ use warp::{Filter, filters::BoxedFilter};
 use crate::http::{ListenError, Listener, Options, serve_on};
 use crate::problem::Problem;
 use crate::shutdown::Shutdown;
+pub use crate::status_page::StatusPage;
 
 /// How long one check may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -140,12 +141,30 @@ pub async fn serve(
     registry: Registry,
     shutdown: Shutdown,
 ) -> Result<AdminServer, ListenError> {
+    serve_routes(listen, routes(probes, registry, shutdown)).await
+}
+
+/// As [`serve`], with a status page at `/`.
+pub async fn serve_with_page(
+    listen: SocketAddr,
+    probes: Probes,
+    registry: Registry,
+    page: StatusPage,
+    shutdown: Shutdown,
+) -> Result<AdminServer, ListenError> {
+    serve_routes(listen, routes(probes, registry, shutdown).or(page.routes()).unify().boxed()).await
+}
+
+async fn serve_routes(
+    listen: SocketAddr,
+    routes: BoxedFilter<(Response,)>,
+) -> Result<AdminServer, ListenError> {
     let listener = Listener::bind(listen).await?;
     let address = listener.address();
     let stop = Shutdown::manual();
     let options =
         Options { max_connections: 64, drain_deadline: Duration::from_millis(200), ..Options::default() };
-    tokio::spawn(serve_on(listener, routes(probes, registry, shutdown), options, stop.clone()));
+    tokio::spawn(serve_on(listener, routes, options, stop.clone()));
     tracing::info!(%address, "admin port is open");
     Ok(AdminServer { address, _stop: stop.token().clone().drop_guard() })
 }

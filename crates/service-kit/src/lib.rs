@@ -25,6 +25,7 @@ pub mod request_id;
 pub mod retry;
 pub mod shutdown;
 pub mod signature;
+mod status_page;
 pub mod telemetry;
 
 pub use problem::Problem;

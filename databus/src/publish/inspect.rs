@@ -1,12 +1,15 @@
 //! Looks at the broker and the topics without making or changing any.
 
-use super::kafka::{ASK_TIMEOUT, LARGEST_RECORD};
+use super::{
+    kafka::{ASK_TIMEOUT, LARGEST_RECORD},
+    quiet::Quiet,
+};
 use change_event::checkpoint::{self, changes_topic};
 use pipeline_config::Kafka;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
-    client::DefaultClientContext,
+    config::FromClientConfigAndContext as _,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
 };
@@ -38,7 +41,7 @@ async fn look(kafka: &Kafka, sources: &[&str], seen: &mut KafkaExamination) -> R
     let failed = |cause: KafkaError| cause.to_string();
     let asked = config.clone();
     let topics = tokio::task::spawn_blocking(move || -> Result<Vec<(String, usize)>, KafkaError> {
-        let consumer: BaseConsumer = asked.create()?;
+        let consumer: BaseConsumer<Quiet> = asked.create_with_context(Quiet)?;
         let metadata = consumer.fetch_metadata(None, ASK_TIMEOUT)?;
         Ok(metadata.topics().iter().map(|t| (t.name().to_owned(), t.partitions().len())).collect())
     })
@@ -67,7 +70,8 @@ async fn settings(
     cleanup: &str,
     seen: &mut KafkaExamination,
 ) -> Result<(), String> {
-    let admin: AdminClient<DefaultClientContext> = config.create().map_err(|cause| cause.to_string())?;
+    let admin: AdminClient<Quiet> =
+        AdminClient::from_config_and_context(config, Quiet).map_err(|cause| cause.to_string())?;
     let options = AdminOptions::new().request_timeout(Some(ASK_TIMEOUT));
     let answers = admin
         .describe_configs([&ResourceSpecifier::Topic(topic)], &options)

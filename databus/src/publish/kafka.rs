@@ -3,14 +3,18 @@
 //! Transactions: <https://kafka.apache.org/documentation/#semantics>, KIP-98 and KIP-447; client behaviour:
 //! <https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#transactional-producer>.
 
-use super::{PublishError, requests};
+use super::{PublishError, quiet::Quiet, requests, tally::Tally};
 use crate::stream::ChangeSink;
-use change_event::checkpoint::{self, Checkpoint, changes_topic};
+use change_event::{
+    checkpoint::{self, Checkpoint, changes_topic},
+    envelope::Op,
+};
 use pipeline_config::Kafka;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::{ClientContext, DefaultClientContext},
+    client::ClientContext,
+    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::{DeliveryResult, Header, OwnedHeaders},
@@ -69,8 +73,11 @@ impl Stage1 {
             .await
             .map_err(|cause| PublishError::Definite(cause.to_string()))?
             .map_err(unreachable)?;
-        let admin: AdminClient<DefaultClientContext> =
-            ClientConfig::new().set("bootstrap.servers", &kafka.brokers).create().map_err(refused)?;
+        let admin: AdminClient<Quiet> = AdminClient::from_config_and_context(
+            ClientConfig::new().set("bootstrap.servers", &kafka.brokers),
+            Quiet,
+        )
+        .map_err(refused)?;
         let retention = kafka.retention.as_millis().to_string();
         // replication -1: the broker's own default
         let changes = NewTopic::new(&stage1.topic, 1, TopicReplication::Fixed(-1))
@@ -145,7 +152,7 @@ impl Stage1 {
         Ok(())
     }
 
-    fn consumer(&self, isolation: &str) -> Result<BaseConsumer, KafkaError> {
+    fn consumer(&self, isolation: &str) -> Result<BaseConsumer<Quiet>, KafkaError> {
         ClientConfig::new()
             .set("bootstrap.servers", &self.brokers)
             .set("group.id", "databus.checkpoint-reader")
@@ -153,7 +160,7 @@ impl Stage1 {
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "true")
             .set("isolation.level", isolation)
-            .create()
+            .create_with_context(Quiet)
     }
 
     /// The source's last checkpoint; `None` for a source that was never read. Call only after the producer has fenced every older one.
@@ -257,6 +264,7 @@ pub(crate) struct Publisher {
     topic: String,
     transactional_id: String,
     open: Option<OpenTransaction>,
+    tally: Tally,
 }
 
 impl std::fmt::Debug for Publisher {
@@ -277,15 +285,23 @@ enum Place {
 }
 
 /// Hears of every record that the broker has taken.
-#[derive(Default)]
 struct Deliveries {
+    quiet: Quiet,
     /// One more than the offset of the last record in stage 1.
     next_offset: AtomicI64,
     /// An offset was below the one before: the topic was deleted and made anew in between, and what was in it is gone.
     topic_began_anew: AtomicBool,
 }
 
-impl ClientContext for Deliveries {}
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.quiet.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.quiet.error(error, reason);
+    }
+}
 
 impl ProducerContext for Deliveries {
     /// A [`Place`].
@@ -327,7 +343,11 @@ impl Publisher {
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "65536")
             .set("message.max.bytes", LARGEST_RECORD)
-            .create_with_context(Deliveries::default())
+            .create_with_context(Deliveries {
+                quiet: Quiet,
+                next_offset: AtomicI64::default(),
+                topic_began_anew: AtomicBool::default(),
+            })
             .map_err(|cause| PublishError::Definite(format!("kafka client: {cause}")))?;
         let publisher = Self {
             producer,
@@ -335,12 +355,18 @@ impl Publisher {
             topic: changes_topic(source),
             transactional_id,
             open: None,
+            tally: Tally::default(),
         };
         publisher
             .producer
             .init_transactions(TAKE_OVER_TIMEOUT)
             .map_err(|cause| publisher.classify("init_transactions", cause))?;
         Ok(publisher)
+    }
+
+    /// Hands out what was published since the last time, by table and op: call it after a commit.
+    pub(crate) fn take_tally(&mut self, mut each: impl FnMut(&str, &str, u64)) {
+        self.tally.take(&mut each);
     }
 
     /// Changes in the open transaction; 0 when none is open.
@@ -396,6 +422,7 @@ impl Publisher {
             }
         });
         self.open = None;
+        self.tally.forget();
         aborted
     }
 
@@ -524,6 +551,10 @@ impl Mark<'_> {
 }
 
 impl ChangeSink for Publisher {
+    fn tally(&mut self, table: &str, op: Op, changes: u64) {
+        self.tally.add(table, op, changes);
+    }
+
     fn publish(&mut self, _table: &str, key: &[u8], value: &[u8]) -> Result<(), PublishError> {
         self.ensure_open()?;
         self.send(Place::Stage1, key, value)?;

@@ -3,8 +3,10 @@
 mod inspect;
 mod kafka;
 mod membership;
+mod quiet;
 mod reader;
 mod requests;
+mod tally;
 
 pub(crate) use inspect::{KafkaExamination, inspect};
 pub(crate) use kafka::{Mark, Publisher, Stage1};

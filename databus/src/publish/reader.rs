@@ -1,12 +1,11 @@
 //! Reads stage 1 the way every reader should: committed records only. Knows the Kafka client, as `kafka` does.
 
-use super::{PublishError, kafka::ASK_TIMEOUT};
+use super::{PublishError, kafka::ASK_TIMEOUT, quiet::Quiet};
 use change_event::{Version, checkpoint::changes_topic, envelope::Change};
 use pipeline_config::Kafka;
 use rdkafka::{
-    ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
-    config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers},
 };
@@ -16,21 +15,6 @@ use std::time::{Duration, Instant};
 const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pause of an idle poll.
 const POLL: Duration = Duration::from_millis(100);
-
-/// Says nothing: what matters comes back from the calls, and a terminal is no place for the client's own words.
-pub(super) struct Quiet;
-
-impl ClientContext for Quiet {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(?level, facility, message, "librdkafka");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka client");
-    }
-}
-
-impl ConsumerContext for Quiet {}
 
 /// A reader of one source's changes.
 pub(crate) struct Reader {

@@ -1,7 +1,7 @@
 //! What operators ask a running databus for: topic `databus.requests`, compacted, key `source/id`. A request stands there until it is
 //! answered; the answer is a record with a null value and header `databus.outcome`, written in the Kafka transaction that ends the work.
 
-use super::{PublishError, reader::Quiet};
+use super::{PublishError, quiet::Quiet};
 use change_event::checkpoint::{self, Checkpoint, TableSnapshot};
 use pipeline_config::Kafka;
 use rdkafka::{

@@ -11,7 +11,10 @@ use crate::{
     source::compare,
     stream::{Assembler, ChangeSink, ReadTable, StreamError},
 };
-use change_event::checkpoint::{BinlogPosition, SnapshotCause, TableSnapshot};
+use change_event::{
+    checkpoint::{BinlogPosition, SnapshotCause, TableSnapshot},
+    envelope::Op,
+};
 use pipeline_config::Source;
 use secrecy::SecretString;
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
@@ -453,6 +456,10 @@ impl ChangeSink for Tap<'_> {
         self.publisher.publish(table, key, value)?;
         self.snapshots.saw(table, key);
         Ok(())
+    }
+
+    fn tally(&mut self, table: &str, op: Op, changes: u64) {
+        self.publisher.tally(table, op, changes);
     }
 
     fn table_altered(&mut self, table: &str) {

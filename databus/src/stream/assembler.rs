@@ -22,13 +22,16 @@ use crate::{
     },
     publish::PublishError,
 };
-use change_event::{Version, checkpoint::BinlogPosition};
+use change_event::{Version, checkpoint::BinlogPosition, envelope::Op};
 
 /// Takes finished change events, in order.
 pub(crate) trait ChangeSink {
     /// Adds one change of `table` (`database.table`) to the open Kafka transaction (opens one if there is none). It is durable only
     /// once that commits.
     fn publish(&mut self, table: &str, key: &[u8], value: &[u8]) -> Result<(), PublishError>;
+
+    /// So many changes of `table` with this op were published; told once a rows event.
+    fn tally(&mut self, _table: &str, _op: Op, _changes: u64) {}
 
     /// A statement that stands in the stream here is about captured `table`: what a snapshot read of it before is read again.
     fn table_altered(&mut self, _table: &str) {}

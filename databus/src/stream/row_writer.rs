@@ -9,7 +9,7 @@ use crate::{
     binlog::{DecodeError, bytes::Bytes, event::RowsKind, rows::Images, table_map::TableShape},
     publish::PublishError,
 };
-use change_event::{Version, VersionError};
+use change_event::{Version, VersionError, envelope::Op};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Reused from row to row.
@@ -70,7 +70,7 @@ impl RowWriter<'_> {
         sink: &mut impl ChangeSink,
     ) -> Result<(), RowError> {
         let mut images = Images::parse(body, shape, extra, kind == RowsKind::Update)?;
-        let mut row = 0;
+        let (mut row, mut moved) = (0, 0);
         while !images.is_empty() {
             self.buffers.key.clear();
             self.buffers.before.clear();
@@ -93,6 +93,7 @@ impl RowWriter<'_> {
                     if self.buffers.key == self.buffers.new_key {
                         self.change('u', row, sink)?;
                     } else {
+                        moved += 1;
                         // another primary key is another record: the old one goes, the new one comes
                         self.change('d', row, sink)?;
                         std::mem::swap(&mut self.buffers.key, &mut self.buffers.new_key);
@@ -107,6 +108,18 @@ impl RowWriter<'_> {
                 self.counts.repeated += 1;
             }
             row += 1;
+        }
+        if self.publish {
+            let rows = u64::from(row);
+            match kind {
+                RowsKind::Write => sink.tally(self.table, Op::Create, rows),
+                RowsKind::Delete => sink.tally(self.table, Op::Delete, rows),
+                RowsKind::Update => {
+                    sink.tally(self.table, Op::Update, rows - moved);
+                    sink.tally(self.table, Op::Delete, moved);
+                    sink.tally(self.table, Op::Create, moved);
+                }
+            }
         }
         Ok(())
     }

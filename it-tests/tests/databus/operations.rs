@@ -4,7 +4,7 @@ use super::{SOON, Source, assert_dense, number};
 use crate::shared::{fresh, stack, unique};
 use anyhow::{Context, Result, ensure};
 use change_event::envelope::Change;
-use it_tests::harness::{Not, Part, Service, Stack, wait_until};
+use it_tests::harness::{Not, Part, Service, Stack, paths::repo_root, wait_until};
 use serde_json::Value;
 use std::process::Stdio;
 
@@ -232,5 +232,124 @@ fn a_reset_makes_a_source_whose_binlog_was_begun_anew_go_on_above_all_earlier_ve
     })?;
     assert_eq!(json["checkpoint"]["epoch"], 1, "{json}");
     assert_eq!(json["source"]["never_purged"], true, "{json}");
+    Ok(())
+}
+
+#[test]
+fn metrics_tell_ages_bytes_tables_and_ops_and_every_alert_rule_finds_its_metric() -> Result<()> {
+    let source = Source::new(stack()?, COLUMNS)?;
+    let databus = source.deployment.databus()?;
+    source.sql("INSERT INTO entry VALUES (1, 'one'), (2, 'two'); UPDATE entry SET note = 'x'; UPDATE entry SET id = 3 WHERE id = 2; DELETE FROM entry")?;
+    source.wait_for_changes(8)?;
+    let table = format!("{}.entry", source.name);
+    let text = wait_until("the metrics of all this", SOON, || {
+        let text = databus.metrics().map_err(Not::yet)?;
+        let has = |part: &str| text.lines().any(|line| line.starts_with(part));
+        let by_op = |op: &str, count: u32| {
+            has(&format!(
+                "databus_changes_total{{op=\"{op}\",source=\"{}\",table=\"{table}\"}} {count}",
+                source.name
+            ))
+        };
+        let all = by_op("c", 3)
+            && by_op("u", 2)
+            && by_op("d", 3)
+            && has("databus_publish_age_milliseconds{quantile=\"0.99\"")
+            && has("databus_publish_age_seconds_count")
+            && has("databus_lag_bytes{")
+            // MariaDB 10.11 keeps its binlogs for ever unless told otherwise
+            && has(&format!("databus_time_to_purge_seconds{{source=\"{}\"}} inf", source.name));
+        if all { Ok(text) } else { Err(Not::Yet(text)) }
+    })?;
+    let rules = std::fs::read_to_string(repo_root().join("packaging/prometheus/databus.rules.yml"))?;
+    let docs = std::fs::read_to_string(repo_root().join("docs/operations.md"))?;
+    let names = rules.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    let names: std::collections::BTreeSet<&str> = names.filter(|name| name.starts_with("databus_")).collect();
+    ensure!(names.len() >= 8, "{names:?}");
+    for name in names {
+        // these two show nothing until something goes wrong
+        let quiet = ["databus_lost_position", "databus_stream_restarts_total"];
+        ensure!(text.contains(name) || quiet.contains(&name), "{name} is in the rules and not in /metrics");
+    }
+    for alert in rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        ensure!(docs.contains(&format!("`{alert}`")), "{alert} is not explained in docs/operations.md");
+    }
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE databus_")) {
+        let name = format!("databus_{}", line.split(' ').next().unwrap_or_default());
+        ensure!(docs.contains(&format!("`{name}`")), "{name} is not explained in docs/operations.md");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_status_page_stands_alone_forbids_the_rest_and_is_a_table_without_its_script() -> Result<()> {
+    let source = Source::new(stack()?, COLUMNS)?;
+    let databus = source.deployment.databus()?;
+    source.sql("INSERT INTO entry VALUES (1, 'one')")?;
+    source.wait_for_changes(1)?;
+    let mut answer = ureq::get(format!("{}/", databus.admin_url())).call()?;
+    let policy = answer.headers().get("content-security-policy").context("no policy")?.to_str()?.to_owned();
+    ensure!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    let page = answer.body_mut().read_to_string()?;
+    ensure!(
+        page.contains(&format!("<tr data-source=\"{}\">", source.name)) && page.contains("active for"),
+        "{page}"
+    );
+    for outside in [" src=", "@import", "url(", "href=\"http"] {
+        ensure!(!page.contains(outside), "the page asks for something outside: {outside}");
+    }
+    let status = wait_until("the source on the page", SOON, || {
+        let mut answer =
+            ureq::get(format!("{}/status.json", databus.admin_url())).call().map_err(Not::yet)?;
+        let status: Value =
+            serde_json::from_str(&answer.body_mut().read_to_string().map_err(Not::yet)?).map_err(Not::yet)?;
+        let shown = status["sources"][0].clone();
+        if shown["lag_bytes"].is_u64() && shown["rows_total"] == 1 {
+            Ok(shown)
+        } else {
+            Err(Not::Yet(status.to_string()))
+        }
+    })?;
+    ensure!(status["state"] == "active" && status["never_purged"] == true && status["seq"] == 1, "{status}");
+    ensure!(status["file"].is_string() && status["age_ms"]["p99"].is_u64(), "{status}");
+    Ok(())
+}
+
+#[test]
+fn a_binlog_that_is_needed_and_soon_removed_is_warned_of_before_scenario_4() -> Result<()> {
+    let mut stack = Stack::start(fresh("databus-purge-near").only(&[Part::MariaDb, Part::Kafka]))?;
+    let kafka = stack.kafka.take().context("the stack has no broker")?;
+    let source = Source::new(&stack, COLUMNS)?;
+    source.sql("SET GLOBAL binlog_expire_logs_seconds = 3600")?;
+    let databus = source.deployment.clone().env("LOG_FORMAT", "json").databus()?;
+    source.sql("INSERT INTO entry VALUES (1, 'one')")?;
+    wait_until("the first change", SOON, || match databus.metric("databus_seq") {
+        Ok(Some(1.0)) => Ok(()),
+        other => Err(Not::Yet(format!("{other:?}"))),
+    })?;
+    ensure!(!databus.log()?.contains("still needed"), "a warning without need");
+    // nothing can be published any more, and the source goes on to another file
+    drop(kafka);
+    source.sql("FLUSH BINARY LOGS; INSERT INTO entry VALUES (2, 'two')")?;
+    wait_until("the warning", SOON, || {
+        match (databus.log(), databus.metric("databus_time_to_purge_seconds")) {
+            (Ok(log), Ok(Some(left)))
+                if log.contains("still needed") && left > 3_000.0 && left <= 3_600.0 =>
+            {
+                Ok(())
+            }
+            (log, left) => Err(Not::Yet(format!("{left:?}: {log:?}"))),
+        }
+    })?;
+    // whoever collects the lines of many sources tells them apart by this field
+    for line in databus.log()?.lines() {
+        let entry: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
+        let of_the_process = ["service_kit::admin", "service_kit::shutdown"];
+        let target = entry["target"].as_str().unwrap_or_default();
+        ensure!(
+            entry["source"] == source.name.as_str() || of_the_process.contains(&target),
+            "no source in {line}"
+        );
+    }
     Ok(())
 }
