@@ -19,14 +19,6 @@ pub enum DatabusError {
     /// The stream cannot go on.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// What the checkpoint stands for is not to be had from the source.
-    #[error("source {source_name}: {lost}")]
-    LostPosition {
-        /// The source.
-        source_name: String,
-        /// Which of the five ways.
-        lost: LostPosition,
-    },
     /// Stage 1 holds changes, but nobody knows up to where.
     #[error(
         "source {source_name}: stage 1 holds changes but there is no checkpoint beside them; \
@@ -56,8 +48,7 @@ impl DatabusError {
     /// The way in which the position is lost, where that is what happened.
     pub(crate) fn lost_position(&self) -> Option<&LostPosition> {
         match self {
-            Self::LostPosition { lost, .. }
-            | Self::Session(SessionError::Transport(TransportError::LostPosition(lost))) => Some(lost),
+            Self::Session(SessionError::Transport(TransportError::LostPosition(lost))) => Some(lost),
             _ => None,
         }
     }
@@ -65,8 +56,8 @@ impl DatabusError {
     /// How the process ends: 1 for a definite error, 10 where another databus has taken over, 11 to 15 where the position is lost.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::LostPosition { lost, .. } => lost.exit_code(),
             Self::Session(SessionError::Transport(TransportError::LostPosition(lost))) => lost.exit_code(),
+            Self::Session(SessionError::Stream(StreamError::NotContinued { .. })) => 15,
             Self::Publish(PublishError::Fenced { .. } | PublishError::Replaced { .. })
             | Self::Session(
                 SessionError::Publish(PublishError::Fenced { .. })

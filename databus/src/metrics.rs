@@ -272,7 +272,7 @@ fn unix_ms() -> i64 {
 fn restart_reason(error: &SessionError) -> &'static str {
     match error {
         SessionError::Transport(TransportError::Damaged { .. }) => "damaged_event",
-        SessionError::Transport(_) => "source_lost",
+        SessionError::Transport(_) | SessionError::Preflight(_) => "source_lost",
         SessionError::Publish(cause) | SessionError::Stream(StreamError::Publish(cause)) => match cause {
             PublishError::Unknown(_) => "kafka_outcome_unknown",
             _ => "kafka",

@@ -10,7 +10,7 @@ use crate::{
     metrics::SourceMetrics,
     publish::{Inbox, PublishError, Publisher},
     snapshot::{Snapshots, Tap},
-    source::{Feed, Horizon, TransportError},
+    source::{Feed, Horizon, PreflightError, TransportError},
     status::Status,
     stream::{Assembler, Counts, Step, StreamError},
 };
@@ -40,6 +40,9 @@ pub enum SessionError {
     /// The link to the source.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// Another server that answers in its place may not be read.
+    #[error(transparent)]
+    Preflight(#[from] PreflightError),
     /// The binlog's content, or Kafka while taking it.
     #[error(transparent)]
     Stream(#[from] StreamError),
@@ -234,15 +237,26 @@ impl Session<'_> {
             .horizon
             .borrow()
             .as_ref()
-            .filter(|horizon| horizon.is_passed_by(&resume.position))
+            // places of two servers do not compare
+            .filter(|horizon| {
+                resume.arrived
+                    && horizon.server_id == self.identity.server_id
+                    && horizon.is_passed_by(&resume.position)
+            })
             .map(|horizon| horizon.as_of);
         Checkpoint {
-            source_identity: self.identity.clone(),
+            source_identity: if resume.arrived {
+                self.identity.clone()
+            } else {
+                self.checkpoint.source_identity.clone()
+            },
             epoch: self.checkpoint.epoch,
             seq: resume.seq,
             gtid: resume.gtid,
             position: resume.position,
             events_done_in_next: resume.events_done_in_next,
+            inside: resume.inside,
+            gtids: resume.gtids.map(|gtids| gtids.to_string()),
             // while tables are read that the stream does not make whole, not everything is published
             as_of: if self.snapshots.are_owed() {
                 self.checkpoint.as_of

@@ -14,10 +14,7 @@ use crate::{
     publish::{Inbox, Membership, PublishError, Publisher, Role, Stage1, instance_name},
     session::{Ended as SessionEnded, Halt, Session, SessionError},
     snapshot::{self, Snapshots},
-    source::{
-        Feed, LostPosition, MysqlCdcTransport, Server, TransportError, confirm, preflight, told_columns,
-        watch_horizon,
-    },
+    source::{LostPosition, Server, TransportError, confirm, preflight, told_columns, watch_horizon},
     status::{State, Status},
     stream::{Assembler, Resume, StreamError},
 };
@@ -222,6 +219,7 @@ impl Worker {
                     return Ok(Leave::RoleLost);
                 }
                 SessionError::Transport(cause) if cause.is_transient() => {}
+                SessionError::Preflight(cause) if cause.is_transient() => {}
                 SessionError::Publish(PublishError::Transient(_))
                 | SessionError::Stream(StreamError::Publish(PublishError::Transient(_))) => {}
                 SessionError::Publish(PublishError::Unknown(_))
@@ -340,12 +338,15 @@ impl Worker {
         tracing::info!(source = %self.source.name, file = end.file, pos = end.pos, cause = cause.as_str(),
             "streaming from the binlog's end, with a snapshot of every table");
         Continue(Checkpoint {
-            source_identity: self.server.identity.clone(),
+            source_identity: before
+                .map_or_else(|| self.server.identity.clone(), |before| before.source_identity.clone()),
             epoch: before.map_or(Epoch::FIRST, |before| before.epoch),
             seq: before.map_or(Version::START, |before| before.seq),
             gtid: None,
             position: end,
             events_done_in_next: 0,
+            inside: None,
+            gtids: None,
             as_of: before.and_then(|before| before.as_of),
             snapshots: snapshot::of_all(&self.source, cause),
         })
@@ -355,15 +356,6 @@ impl Worker {
     fn starting_point(&self, term: u64) -> Result<ControlFlow<Leave, Checkpoint>, DatabusError> {
         let source = self.source.name.to_string();
         match self.stage1.last_checkpoint()? {
-            Some(checkpoint) if checkpoint.source_identity != self.server.identity => {
-                Err(DatabusError::LostPosition {
-                    source_name: source,
-                    lost: LostPosition::OtherServer {
-                        expected: format!("server_id {}", checkpoint.source_identity.server_id),
-                        found: self.server.identity.server_id.to_string(),
-                    },
-                })
-            }
             Some(checkpoint) if checkpoint.seq.counter() > 0 && self.stage1.is_untouched()? => {
                 Err(DatabusError::Stage1Lost { source_name: source, seq: checkpoint.seq })
             }
@@ -389,6 +381,8 @@ impl Worker {
                     gtid: None,
                     position: self.server.oldest.clone(),
                     events_done_in_next: 0,
+                    inside: None,
+                    gtids: None,
                     as_of: None,
                     snapshots: Vec::new(),
                 }))
@@ -404,20 +398,27 @@ impl Worker {
         inbox: &mut Inbox,
     ) -> Result<SessionEnded, SessionError> {
         let connected = self.unless_leaving(term, async {
-            confirm(&self.source, &self.password, checkpoint).await?;
+            let start = confirm(&self.source, &self.password, checkpoint).await?;
+            if start.moved {
+                // it has to be fit for it just as the first one
+                let server = preflight(&self.source, &self.password).await?;
+                tracing::warn!(source = %self.source.name, server_id = start.identity.server_id, version = %server.version,
+                    gtids = checkpoint.gtids, "another server answers and has what was read: reading on by gtid");
+            }
             let told = told_columns(&self.source, &self.password).await?;
             let (source, password, position) =
                 (self.source.clone(), self.password.clone(), checkpoint.position.clone());
+            let (from, runtime) = (start.clone(), self.runtime.clone());
             // a server that takes the connection and says nothing holds this thread, and nobody else
             let connecting = tokio::task::spawn_blocking(move || {
-                MysqlCdcTransport::connect(&source, &password, &position)
+                crate::source::open(&source, &password, &from, &position, &runtime)
             });
             let connected = connecting
                 .await
                 .map_err(|cause| TransportError::Lost(format!("the connecting thread ended: {cause}")))?;
-            connected.map(|transport| (transport, told))
+            Ok::<_, SessionError>((connected?, start, told))
         });
-        let (transport, told) = match connected {
+        let (feed, start, told) = match connected {
             Continue(connected) => connected?,
             Break(Leave::Stopped) => return Ok(SessionEnded::Drained),
             Break(Leave::RoleLost) => return Ok(SessionEnded::GaveUp),
@@ -425,8 +426,6 @@ impl Worker {
                 return Err(TransportError::Lost("it does not answer".to_owned()).into());
             }
         };
-        let feed = Feed::start(transport)
-            .map_err(|cause| TransportError::Lost(format!("cannot start the reading thread: {cause}")))?;
         let tables = self
             .source
             .tables
@@ -435,9 +434,13 @@ impl Worker {
             .collect();
         let resume = Resume {
             position: checkpoint.position.clone(),
-            events_done_in_next: checkpoint.events_done_in_next,
+            // events are counted in one server's binlog
+            events_done_in_next: if start.moved { 0 } else { checkpoint.events_done_in_next },
+            inside: checkpoint.inside.clone(),
             seq: checkpoint.seq,
             gtid: checkpoint.gtid.clone(),
+            gtids: start.gtids,
+            arrived: !start.by_gtid,
         };
         self.status.set(State::Active, "streaming");
         tracing::info!(source = %self.source.name, "streaming");
@@ -457,7 +460,7 @@ impl Worker {
             assembler: Assembler::new(&self.source.name, tables, resume).told(told),
             publisher,
             checkpoint,
-            identity: self.server.identity.clone(),
+            identity: start.identity,
             horizon: self.horizon.clone(),
             limits: &self.config.databus,
             metrics: &self.metrics,

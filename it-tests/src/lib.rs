@@ -1,9 +1,15 @@
 //! The integration tests' own library: real services as child processes, and what drives them.
 
 #[cfg(feature = "workload")]
+pub mod failover;
+#[cfg(feature = "workload")]
 pub mod flink;
 pub mod harness;
 pub mod shared;
+#[cfg(feature = "workload")]
+pub mod source;
+#[cfg(feature = "workload")]
+pub mod source_tls;
 #[cfg(feature = "workload")]
 pub mod tls;
 #[cfg(feature = "workload")]

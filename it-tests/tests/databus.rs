@@ -1,8 +1,10 @@
 //! databus against a real MariaDB and Kafka: what it publishes is what the source committed, whatever is killed.
 
+mod failover;
 mod high_availability;
 mod hostile;
 mod kafka_faults;
+mod links;
 mod many_sources;
 mod operations;
 mod positions;
@@ -10,100 +12,18 @@ mod readers;
 mod snapshot;
 mod types;
 
-use crate::shared::{fresh, stack, unique};
+use crate::shared::{fresh, stack};
 use anyhow::{Context, Result, ensure};
 use change_event::{
-    Value, Version,
+    Value,
     envelope::{Change, Op},
 };
 use it_tests::{
-    harness::{Daemon, Deployment, Not, Part, Service, Stack, wait_until},
+    harness::{Not, Part, Service, Stack, wait_until},
+    source::{SOON, Source, assert_dense, histories, last_lines, number, refusal},
     topic::read_all,
 };
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    time::Duration,
-};
-
-const SOON: Duration = Duration::from_secs(60);
-
-/// A source of its own within a stack: database, source name and server id that no other test uses.
-struct Source<'a> {
-    stack: &'a Stack,
-    name: String,
-    deployment: Deployment,
-}
-
-impl<'a> Source<'a> {
-    /// A source with one captured table `fund_order`-like by `columns`, and everything else of the shipped file.
-    fn new(stack: &'a Stack, columns: &str) -> Result<Self> {
-        static SERVER_ID: AtomicU32 = AtomicU32::new(9_000);
-        let name = unique("src");
-        stack.mariadb()?.create_database(&name)?;
-        stack.mariadb()?.sql(&format!("CREATE TABLE {name}.entry ({columns})"))?;
-        let deployment = Deployment::edited(stack, &name, |file| {
-            file.replace("accounting", &name);
-            let section = format!("source.{name}");
-            file.set(&section, "tables", &format!("[\"{name}.entry\"]"))?;
-            file.set(&section, "server_id", &SERVER_ID.fetch_add(1, Ordering::Relaxed).to_string())?;
-            // these tests count every change that the binlog holds; those of snapshots say so
-            file.set_text(&section, "snapshot", "never")?;
-            keep_only_the_movements_pipeline(file);
-            Ok(())
-        })?;
-        Ok(Self { stack, name, deployment })
-    }
-
-    fn sql(&self, statements: &str) -> Result<String> {
-        self.stack.mariadb()?.sql(&format!("USE {};\n{statements}", self.name))
-    }
-
-    fn changes(&self) -> Result<Vec<Vec<u8>>> {
-        let records = read_all(&self.stack.kafka_brokers()?, &format!("changes.{}", self.name))?;
-        Ok(records.into_iter().filter_map(|record| record.value).collect())
-    }
-
-    /// Waits until stage 1 holds this many changes; more are an error at once.
-    fn wait_for_changes(&self, count: usize) -> Result<Vec<Vec<u8>>> {
-        wait_until(&format!("{count} changes"), SOON, || match self.changes() {
-            Ok(changes) if changes.len() == count => Ok(changes),
-            Ok(changes) if changes.len() > count => {
-                Err(Not::Ever(anyhow::anyhow!("{} changes", changes.len())))
-            }
-            Ok(changes) => Err(Not::Yet(format!("{} changes", changes.len()))),
-            Err(error) => Err(Not::yet(error)),
-        })
-    }
-}
-
-/// The orders pipeline names columns that these tests' tables do not have; databus does not look at pipelines.
-fn keep_only_the_movements_pipeline(file: &mut it_tests::harness::PipelinesToml) {
-    let text = file.text();
-    let orders = text.find("# What the merchant did").unwrap_or(text.len());
-    let movements = text.find("# What moved the balance").unwrap_or(text.len());
-    *file =
-        it_tests::harness::PipelinesToml::from_text(&format!("{}{}", &text[..orders], &text[movements..]));
-}
-
-/// G2: every seq is the one before it plus one; returns the last.
-fn assert_dense(changes: &[Vec<u8>]) -> Result<Version> {
-    let mut last = Version::START;
-    for (at, value) in changes.iter().enumerate() {
-        let seq = Change::parse(value)?.source.seq;
-        ensure!(seq.follows(last), "change {at} has seq {seq} after {last}");
-        last = seq;
-    }
-    Ok(last)
-}
-
-fn number(change: &Change<'_>, column: &str) -> Result<i64> {
-    let row = change.after.as_ref().or(change.before.as_ref()).context("a change without rows")?;
-    match row.get(column) {
-        Some(Value::I64(number)) => Ok(*number),
-        other => anyhow::bail!("{column} is {other:?}"),
-    }
-}
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 #[test]
 fn every_change_arrives_once_in_commit_order_and_a_changed_key_is_a_delete_and_a_create_g1_g2() -> Result<()>
@@ -205,16 +125,6 @@ fn write_until(source: &Source<'_>, stop: &AtomicBool, written: &AtomicU64) -> R
     Ok(())
 }
 
-/// Every row's changes in order: what each id went through.
-fn histories(changes: &[Vec<u8>]) -> Result<BTreeMap<i64, Vec<Op>>> {
-    let mut histories: BTreeMap<i64, Vec<Op>> = BTreeMap::new();
-    for value in changes {
-        let change = Change::parse(value)?;
-        histories.entry(number(&change, "id")?).or_default().push(change.op);
-    }
-    Ok(histories)
-}
-
 fn assert_complete(source: &Source<'_>, rows: u64) -> Result<()> {
     let changes = source.wait_for_changes(usize::try_from(rows / 2 * 3)?)?;
     assert_dense(&changes)?;
@@ -294,12 +204,6 @@ fn a_killed_broker_that_comes_back_costs_no_change_and_doubles_none_g2_g4() -> R
     assert_dense(&changes)?;
     assert_eq!(histories(&changes)?.len() as u64, rows);
     Ok(())
-}
-
-fn last_lines(daemon: &Daemon) -> String {
-    let log = daemon.log().unwrap_or_default();
-    let lines: Vec<_> = log.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 #[test]
@@ -409,12 +313,6 @@ fn what_cannot_be_followed_in_a_captured_table_stops_with_file_position_type_and
         ensure!(source.changes()?.len() == 1, "{} changes after {statements}", source.changes()?.len());
     }
     Ok(())
-}
-
-/// Runs `databus run` where it must refuse; returns its exit code and stderr.
-fn refusal(deployment: &Deployment) -> Result<(Option<i32>, String)> {
-    let output = deployment.run("databus", &["run"])?;
-    Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use crate::{Epoch, Timestamp, Version};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The compacted topic that holds every source's checkpoint; key = the source's name.
 pub const TOPIC: &str = "databus.checkpoints";
@@ -28,6 +29,19 @@ pub struct BinlogPosition {
 pub struct SourceIdentity {
     /// The server's `server_id`.
     pub server_id: u32,
+    /// MySQL's `server_uuid`; MariaDB has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_uuid: Option<String>,
+}
+
+/// How far into a transaction its changes are published, told by what every server that has the transaction agrees on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inside {
+    /// The transaction.
+    pub gtid: String,
+    /// Published changes by table (`database.table`).
+    pub changes: BTreeMap<String, u64>,
 }
 
 /// Everything that an exact restart needs.
@@ -47,6 +61,13 @@ pub struct Checkpoint {
     /// Rows events of the transaction after `position` that are already published, counted over all tables, so that a changed
     /// list of tables cannot shift it. Batches are cut between rows events only.
     pub events_done_in_next: u64,
+    /// The same cut for a server that wrote the transaction in other events: what a failover within a transaction goes by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<Inside>,
+    /// GTIDs of all transactions up to `position`: MariaDB the last of each domain, MySQL the executed set. With them another server
+    /// that has the same transactions can be read on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gtids: Option<String>,
     /// All changes that the source committed up to this moment (its own clock) are published.
     pub as_of: Option<Timestamp>,
     /// Snapshots that are asked for or under way, in the order in which they are taken up.
@@ -126,6 +147,8 @@ impl Checkpoint {
             gtid: None,
             position,
             events_done_in_next: 0,
+            inside: None,
+            gtids: None,
             as_of: None,
             snapshots: Vec::new(),
         }
@@ -139,12 +162,17 @@ mod tests {
     #[test]
     fn a_checkpoint_survives_its_json() {
         let checkpoint = Checkpoint {
-            source_identity: SourceIdentity { server_id: 1 },
+            source_identity: SourceIdentity { server_id: 1, server_uuid: Some("64d2".to_owned()) },
             epoch: Epoch::FIRST,
             seq: Version::try_from(42).unwrap(),
             gtid: Some("0-1-9".to_owned()),
             position: BinlogPosition { file: "binlog.000001".to_owned(), pos: 345 },
             events_done_in_next: 3,
+            inside: Some(Inside {
+                gtid: "0-1-10".to_owned(),
+                changes: BTreeMap::from([("a.b".to_owned(), 7)]),
+            }),
+            gtids: Some("0-1-9".to_owned()),
             as_of: Some(Timestamp::from_micros(1).unwrap()),
             snapshots: vec![TableSnapshot {
                 id: "a".to_owned(),
@@ -163,5 +191,16 @@ mod tests {
         // one of a version that knew no snapshots
         let (head, _) = json.split_once(",\"snapshots\"").unwrap();
         assert!(serde_json::from_str::<Checkpoint>(&format!("{head}}}")).unwrap().snapshots.is_empty());
+    }
+
+    #[test]
+    fn a_checkpoint_of_the_first_release_still_reads() {
+        let json = r#"{"source_identity":{"server_id":1},"epoch":0,"seq":42,"gtid":"0-1-9",
+            "position":{"file":"binlog.000001","pos":345},"events_done_in_next":3,"as_of":null}"#;
+        let checkpoint: Checkpoint = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            (checkpoint.gtids, checkpoint.inside, checkpoint.source_identity.server_uuid),
+            (None, None, None)
+        );
     }
 }

@@ -13,7 +13,8 @@ use toml::Spanned;
 
 use crate::{
     BillApi, Config, ConfigError, Databus, Flow, FlowClass, Index, Kafka, MySqlLogin, Name, Place, Redis,
-    Secret, SnapshotMode, Source, Store, SyncWorker, TableName, WalletApi, check_pipeline, raw, secret,
+    Secret, SnapshotMode, Source, Store, SyncWorker, TableName, Tls, TlsMode, WalletApi, check_pipeline, raw,
+    secret,
 };
 
 /// The text under check: turns spans into places.
@@ -47,13 +48,17 @@ impl Text<'_> {
         })
     }
 
+    /// A path as the file means it: relative ones are sought beside it.
+    fn beside(&self, path: &str) -> PathBuf {
+        self.file.parent().unwrap_or(Path::new("")).join(path)
+    }
+
     fn secret(&self, key: &str, secret: Spanned<raw::Secret>) -> Result<Secret, ConfigError> {
         let span = secret.span();
         let from = match secret.into_inner() {
             raw::Secret { env: Some(name), file: None } if !name.is_empty() => secret::From::Env(name),
             raw::Secret { env: None, file: Some(path) } if !path.is_empty() => {
-                let beside: PathBuf = self.file.parent().unwrap_or(Path::new("")).into();
-                secret::From::File(beside.join(path))
+                secret::From::File(self.beside(&path))
             }
             _ => return Err(self.invalid(span, "a secret is { env = \"NAME\" } or { file = \"path\" }")),
         };
@@ -161,7 +166,49 @@ fn source(text: &Text<'_>, name: &Spanned<String>, raw: raw::Source) -> Result<S
         raw::SnapshotMode::Never => SnapshotMode::Never,
         raw::SnapshotMode::WhenNeeded => SnapshotMode::WhenNeeded,
     };
-    Ok(Source { name, login, server_id: raw.server_id.into_inner(), tables, tables_place, snapshot })
+    let tls = tls(text, raw.tls, raw.tls_ca, raw.tls_cert, raw.tls_key)?;
+    Ok(Source { name, login, tls, server_id: raw.server_id.into_inner(), tables, tables_place, snapshot })
+}
+
+fn tls(
+    text: &Text<'_>,
+    mode: Option<Spanned<String>>,
+    ca: Option<Spanned<String>>,
+    cert: Option<Spanned<String>>,
+    key: Option<Spanned<String>>,
+) -> Result<Tls, ConfigError> {
+    let given = [&ca, &cert, &key].into_iter().flatten().map(Spanned::span).next();
+    let mode = match mode.as_ref().map(|mode| mode.get_ref().as_str()) {
+        None | Some("disabled") => TlsMode::Disabled,
+        Some("required") => TlsMode::Required,
+        Some("verify-ca") => TlsMode::VerifyCa,
+        Some("verify-identity") => TlsMode::VerifyIdentity,
+        Some(other) => {
+            let span = mode.as_ref().map(Spanned::span).unwrap_or_default();
+            return Err(text.invalid(
+                span,
+                format!("tls = \"{other}\": wanted disabled, required, verify-ca or verify-identity"),
+            ));
+        }
+    };
+    if let (TlsMode::Disabled, Some(span)) = (mode, given) {
+        return Err(text.invalid(span, "tls_ca, tls_cert and tls_key mean nothing without tls"));
+    }
+    let read = |file: Spanned<String>| {
+        let path = text.beside(file.get_ref());
+        match std::fs::File::open(&path) {
+            Ok(_) => Ok(path),
+            Err(cause) => Err(text.invalid(file.span(), format!("cannot read {}: {cause}", path.display()))),
+        }
+    };
+    let identity = match (cert, key) {
+        (None, None) => None,
+        (Some(cert), Some(key)) => Some((read(cert)?, read(key)?)),
+        (Some(one), None) | (None, Some(one)) => {
+            return Err(text.invalid(one.span(), "tls_cert and tls_key belong together: give both or none"));
+        }
+    };
+    Ok(Tls { mode, ca: ca.map(read).transpose()?, identity })
 }
 
 fn unique_server_ids(sources: &[Source]) -> Result<(), ConfigError> {

@@ -22,7 +22,7 @@ mod secret;
 pub use error::ConfigError;
 pub use model::{
     BillApi, Config, Databus, Flow, FlowClass, Index, Kafka, MySqlLogin, Redis, SnapshotMode, Source, Store,
-    SyncWorker, WalletApi,
+    SyncWorker, Tls, TlsMode, WalletApi,
 };
 pub use names::{Name, TableName};
 pub use pipeline::{ColumnRule, Condition, Constant, FieldRule, Otherwise, Pipeline, Side, SideFields, Test};

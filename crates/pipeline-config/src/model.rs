@@ -84,6 +84,30 @@ pub struct MySqlLogin {
     pub password: Secret,
 }
 
+/// TLS to a server.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// How much is asked of the server.
+    pub mode: TlsMode,
+    /// PEM file with the authorities that may sign the server's certificate; without it the public ones.
+    pub ca: Option<PathBuf>,
+    /// PEM files with our certificate and its key, where the server asks for one.
+    pub identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// `tls` of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Plain TCP.
+    Disabled,
+    /// Encrypted; who answers is not checked.
+    Required,
+    /// Encrypted; the certificate is signed by a known authority.
+    VerifyCa,
+    /// Encrypted; the certificate is also for the host that we asked for.
+    VerifyIdentity,
+}
+
 /// A database whose binlog is tailed.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -91,6 +115,8 @@ pub struct Source {
     pub name: Name,
     /// The server.
     pub login: MySqlLogin,
+    /// How the link to it is protected; default: not at all.
+    pub tls: Tls,
     /// Unique among everything that replicates from this server; never 0.
     pub server_id: u32,
     /// The captured tables: at least one, no duplicates.

@@ -38,6 +38,10 @@ pub(crate) struct Source {
     pub(crate) user: String,
     pub(crate) password: Spanned<Secret>,
     pub(crate) server_id: Spanned<u32>,
+    pub(crate) tls: Option<Spanned<String>>,
+    pub(crate) tls_ca: Option<Spanned<String>>,
+    pub(crate) tls_cert: Option<Spanned<String>>,
+    pub(crate) tls_key: Option<Spanned<String>>,
     pub(crate) tables: Spanned<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(crate) snapshot: SnapshotMode,

@@ -140,6 +140,8 @@ pub enum Kind {
     FormatDescription,
     /// MariaDB's start of a transaction or of a standalone statement.
     MariaGtid,
+    /// MySQL's start of a transaction or of a standalone statement, with a GTID or without one (anonymous).
+    MysqlGtid,
     /// Statement text.
     Query,
     /// The text of a LOAD DATA in statement format.
@@ -196,6 +198,7 @@ impl Kind {
             39 | 166..=171 => Self::UnreadableRows,
             40 => Self::TransactionPayload,
             165 => Self::CompressedQuery,
+            33 | 34 | 42 => Self::MysqlGtid,
             162 => Self::MariaGtid,
             // ROWS_QUERY, PREVIOUS_GTIDS; ANNOTATE_ROWS, BINLOG_CHECKPOINT, GTID_LIST
             29 | 35 | 160 | 161 | 163 => Self::Harmless,
@@ -220,6 +223,7 @@ pub fn type_name(type_code: u8) -> &'static str {
         38 => "XA_PREPARE_LOG_EVENT",
         39 => "PARTIAL_UPDATE_ROWS_EVENT",
         40 => "TRANSACTION_PAYLOAD_EVENT",
+        42 => "GTID_TAGGED_LOG_EVENT",
         162 => "GTID_EVENT",
         164 => "START_ENCRYPTION_EVENT",
         165 => "QUERY_COMPRESSED_EVENT",
@@ -287,7 +291,7 @@ pub(crate) mod tests {
         }
         assert_eq!(Kind::of(18, false), Kind::LoadQuery);
         assert_eq!(Kind::of(40, true), Kind::TransactionPayload);
-        assert_eq!(Kind::of(42, false), Kind::Unknown);
+        assert_eq!(Kind::of(43, false), Kind::Unknown);
         assert_eq!(Kind::of(200, true), Kind::UnknownIgnorable);
     }
 }

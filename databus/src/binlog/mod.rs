@@ -8,6 +8,7 @@ mod compressed;
 mod decimal;
 pub mod event;
 pub mod gtid;
+pub mod gtid_state;
 mod json;
 mod kind;
 pub mod rows;

@@ -40,6 +40,11 @@ impl<'a> Statement<'a> {
         Ok(Self { database, text: String::from_utf8_lossy(head.0) })
     }
 
+    /// Whether it opens a transaction.
+    pub fn opens(&self) -> bool {
+        self.text.trim().eq_ignore_ascii_case("BEGIN")
+    }
+
     /// What it means to the stream.
     pub fn effect(&self) -> Effect {
         let mut words = Words::new(&self.text);

@@ -137,7 +137,7 @@ impl<'a> Desk<'a> {
 
     async fn towards(&mut self, from: &Checkpoint, spot: &Spot) -> anyhow::Result<Towards> {
         match confirm(self.source, self.password, from).await {
-            Ok(()) => {}
+            Ok(_) => {}
             Err(TransportError::Lost(cause)) => anyhow::bail!("ask the source: {cause}"),
             Err(lost) => return Ok(Towards::Elsewhere(lost.to_string())),
         }

@@ -200,13 +200,13 @@ mod tests {
 
     fn standing(towards: Towards) -> Standing {
         let seq = Version::new(Epoch::FIRST, 41).unwrap();
-        let checkpoint = Checkpoint::at(SourceIdentity { server_id: 1 }, seq, at(500));
+        let checkpoint = Checkpoint::at(SourceIdentity { server_id: 1, server_uuid: None }, seq, at(500));
         Standing { checkpoint: Some(checkpoint), last_change: Some(seq), towards }
     }
 
     fn moved(standing: &Standing, raise: bool) -> Result<Checkpoint, Refused> {
         let spot = Spot { position: at(700), gtid: Some("0-1-9".to_owned()) };
-        next(standing, SourceIdentity { server_id: 1 }, &spot, raise)
+        next(standing, SourceIdentity { server_id: 1, server_uuid: None }, &spot, raise)
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Once the reader has passed the end, everything committed up to the clock's time is published: that is `as_of` (G10).
 
-use super::{position, preflight};
+use super::{flavor::binlog_end_statement, login, position};
 use change_event::{Timestamp, checkpoint::BinlogPosition};
 use pipeline_config::Source;
 use secrecy::SecretString;
@@ -25,6 +25,8 @@ const ANSWER: Duration = Duration::from_secs(5);
 pub(crate) struct Horizon {
     /// The source's `UTC_TIMESTAMP(6)`.
     pub as_of: Timestamp,
+    /// The server that was asked.
+    pub server_id: u32,
     /// The binlog's end, read after it.
     pub end: BinlogPosition,
     /// When the answer came, by our clock: how long ago the source was there.
@@ -67,7 +69,7 @@ pub(crate) fn watch_horizon(
                 () = tokio::time::sleep(INTERVAL) => {}
             }
         }
-        if let Some(connection) = connection {
+        if let Some((connection, _)) = connection {
             // a failed goodbye changes nothing
             drop(connection.close().await);
         }
@@ -78,15 +80,26 @@ pub(crate) fn watch_horizon(
 async fn read(
     source: &Source,
     password: &SecretString,
-    kept: &mut Option<MySqlConnection>,
+    kept: &mut Option<(MySqlConnection, &'static str)>,
 ) -> Result<Horizon, sqlx::Error> {
-    let connection = match kept {
-        Some(connection) => connection,
-        None => kept.insert(preflight::ask(source, password).await?),
+    let (connection, end_statement) = match kept {
+        Some(kept) => kept,
+        None => {
+            let mut connection = login::ask(source, password).await?;
+            let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut connection).await?;
+            kept.insert((connection, binlog_end_statement(&version)))
+        }
     };
-    let now: time::PrimitiveDateTime =
-        sqlx::query_scalar("SELECT UTC_TIMESTAMP(6)").fetch_one(&mut *connection).await?;
-    let status = sqlx::query("SHOW MASTER STATUS").fetch_one(&mut *connection).await?;
+    let (now, server_id): (time::PrimitiveDateTime, u64) =
+        sqlx::query_as("SELECT UTC_TIMESTAMP(6), CAST(@@global.server_id AS UNSIGNED)")
+            .fetch_one(&mut *connection)
+            .await?;
+    let status = sqlx::query(*end_statement).fetch_one(&mut *connection).await?;
     let end = BinlogPosition { file: status.try_get(0)?, pos: status.try_get::<u64, _>(1)? };
-    Ok(Horizon { as_of: Timestamp::from_datetime(now), end, heard: Instant::now() })
+    Ok(Horizon {
+        as_of: Timestamp::from_datetime(now),
+        server_id: u32::try_from(server_id).unwrap_or(0),
+        end,
+        heard: Instant::now(),
+    })
 }

@@ -1,7 +1,10 @@
 //! The one file that knows `mysql_cdc`: it logs in, asks for the binlog from a position, and hands over raw packets.
 //! Nothing of its row decoding is used (docs/dependencies.md says why).
 
-use super::transport::{BinlogTransport, TransportError};
+use super::{
+    login::CONNECT,
+    transport::{BinlogTransport, HEARTBEAT, TransportError},
+};
 use crate::binlog::event::{Checksum, RawEvent};
 use change_event::checkpoint::BinlogPosition;
 use mysql_cdc::{
@@ -10,7 +13,7 @@ use mysql_cdc::{
 };
 use pipeline_config::Source;
 use secrecy::{ExposeSecret, SecretString};
-use std::time::Duration;
+use std::net::{TcpStream, ToSocketAddrs};
 
 /// A packet of this length is followed by its continuation.
 const FULL_PACKET: usize = 0xff_ffff;
@@ -49,10 +52,10 @@ impl MysqlCdcTransport {
             database: None,
             server_id: source.server_id,
             blocking: true,
-            // also how soon the thread notices that nobody wants its events any more
-            heartbeat_interval: Duration::from_secs(1),
+            heartbeat_interval: HEARTBEAT,
             binlog: BinlogOptions::from_position(position.file.clone(), pos),
         };
+        reachable(&source.login.host, source.login.port)?;
         // the client's own parsing of the handshake can panic on bytes it does not expect
         let connected =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| BinlogClient::new(options).replicate()))
@@ -119,6 +122,19 @@ impl BinlogTransport for MysqlCdcTransport {
             )),
         }
     }
+}
+
+/// The client itself would wait for as long as TCP hopes.
+fn reachable(host: &str, port: u16) -> Result<(), TransportError> {
+    let lost = |cause: std::io::Error| TransportError::Lost(cause.to_string());
+    let mut last = TransportError::Lost(format!("{host} has no address"));
+    for address in (host, port).to_socket_addrs().map_err(lost)? {
+        match TcpStream::connect_timeout(&address, CONNECT) {
+            Ok(_) => return Ok(()),
+            Err(cause) => last = lost(cause),
+        }
+    }
+    Err(last)
 }
 
 /// The client's errors carry the server's code only inside their text.

@@ -1,18 +1,20 @@
 //! Everything that is asked of a source before its binlog is read: what cannot be followed is refused here, with the setting's name
 //! and the value it should have (G7).
 
-use super::{finding::Finding, position::file_number};
+use super::{
+    finding::Finding,
+    flavor::{Flavor, at_least, binlog_end_statement},
+    login::{ask, server_error},
+    position::file_number,
+};
 use crate::binlog::{
     selected::{ColumnFacts, SelectedColumn},
     statement::hides_changes,
 };
 use change_event::checkpoint::{BinlogPosition, SourceIdentity};
 use pipeline_config::Source;
-use secrecy::{ExposeSecret, SecretString};
-use sqlx::{
-    AssertSqlSafe, Connection, MySqlConnection, Row,
-    mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode},
-};
+use secrecy::SecretString;
+use sqlx::{AssertSqlSafe, MySqlConnection, Row};
 use std::time::Duration;
 
 /// A source that may be read.
@@ -84,24 +86,6 @@ impl PreflightError {
 /// What a server says that is starting, stopping or full: too many connections, shutdown, killed, too many of this user.
 const PASSING: [u16; 5] = [1040, 1053, 1203, 1226, 1927];
 
-/// The server's error number, where it was the server that said no.
-pub(crate) fn server_error(cause: &sqlx::Error) -> Option<u16> {
-    let sqlx::Error::Database(cause) = cause else { return None };
-    cause.try_downcast_ref::<MySqlDatabaseError>().map(MySqlDatabaseError::number)
-}
-
-/// Opens a connection for questions to the source.
-pub(crate) async fn ask(source: &Source, password: &SecretString) -> Result<MySqlConnection, sqlx::Error> {
-    let options = MySqlConnectOptions::new()
-        .host(&source.login.host)
-        .port(source.login.port)
-        .username(&source.login.user)
-        .password(password.expose_secret())
-        // TLS for both this and the binlog's own connection comes together, with the second transport
-        .ssl_mode(MySqlSslMode::Disabled);
-    MySqlConnection::connect_with(&options).await
-}
-
 /// Checks the source. All findings come at once, so that one visit to the server settles them.
 pub(crate) async fn preflight(source: &Source, password: &SecretString) -> Result<Server, PreflightError> {
     let Examination { server, findings, .. } = examine(source, password).await?;
@@ -136,7 +120,7 @@ async fn look_around(source: &Source, password: &SecretString) -> Result<Examina
     }
     let oldest = oldest_binlog(&mut connection, &mut seen).await;
     if oldest.is_some() {
-        left_out(&mut connection, source, &mut seen).await?;
+        left_out(&mut connection, source, &version, &mut seen).await?;
     }
     seen.server = oldest.map(|oldest| Server { identity, version, oldest });
     Ok(seen)
@@ -162,7 +146,8 @@ async fn rights(
             .await?;
     let user = format!("{}@{}", quoted(name), quoted(host));
     // the second is what MariaDB made of MySQL's right of the other name
-    let monitor = if version.contains("MariaDB") { "BINLOG MONITOR" } else { "REPLICATION CLIENT" };
+    let monitor =
+        if Flavor::of(version) == Flavor::MariaDb { "BINLOG MONITOR" } else { "REPLICATION CLIENT" };
     for wanted in ["REPLICATION SLAVE", monitor] {
         if has.iter().any(|right| right == wanted) {
             seen.settled(format!("the user {user} has {wanted}"));
@@ -185,9 +170,11 @@ fn quoted(name: &str) -> String {
 async fn left_out(
     connection: &mut MySqlConnection,
     source: &Source,
+    version: &str,
     seen: &mut Examination,
 ) -> Result<(), sqlx::Error> {
-    let Some(status) = sqlx::query("SHOW MASTER STATUS").fetch_optional(&mut *connection).await? else {
+    let Some(status) = sqlx::query(binlog_end_statement(version)).fetch_optional(&mut *connection).await?
+    else {
         return Ok(());
     };
     let (only, never): (String, String) = (status.try_get(2)?, status.try_get(3)?);
@@ -210,14 +197,65 @@ async fn left_out(
     Ok(())
 }
 
-/// Settings without which rows cannot be read, the value that each must have, and why or how where no SET does it.
-const WANTED: [(&str, &str, &str); 5] = [
-    ("log_bin", "ON", "start the server with --log-bin"),
-    ("binlog_format", "ROW", ""),
-    ("binlog_row_image", "FULL", ""),
-    ("binlog_row_metadata", "FULL", ""),
-    ("log_bin_compress", "OFF", "compressed rows are not decoded yet"),
+/// A setting without which rows cannot be read.
+struct Wanted {
+    setting: &'static str,
+    value: &'static str,
+    /// Why, or how where no SET does it.
+    note: &'static str,
+    /// What settles it on a running server.
+    fix: &'static [&'static str],
+}
+
+const BOTH: [Wanted; 4] = [
+    Wanted { setting: "log_bin", value: "ON", note: "start the server with --log-bin", fix: &[] },
+    Wanted { setting: "binlog_format", value: "ROW", note: "", fix: &["SET GLOBAL binlog_format=ROW"] },
+    Wanted {
+        setting: "binlog_row_image",
+        value: "FULL",
+        note: "",
+        fix: &["SET GLOBAL binlog_row_image=FULL"],
+    },
+    Wanted {
+        setting: "binlog_row_metadata",
+        value: "FULL",
+        note: "",
+        fix: &["SET GLOBAL binlog_row_metadata=FULL"],
+    },
 ];
+const MARIADB: [Wanted; 1] = [Wanted {
+    setting: "log_bin_compress",
+    value: "OFF",
+    note: "compressed rows are not decoded yet",
+    fix: &["SET GLOBAL log_bin_compress=OFF"],
+}];
+const MYSQL: [Wanted; 2] = [
+    Wanted {
+        setting: "binlog_row_value_options",
+        value: "",
+        note: "partial JSON updates are not decoded",
+        fix: &["SET GLOBAL binlog_row_value_options=''"],
+    },
+    Wanted {
+        setting: "gtid_mode",
+        value: "ON",
+        note: "a position alone does not show that the binlog was begun anew; the steps are to be taken in this order",
+        fix: &[
+            "SET GLOBAL enforce_gtid_consistency=ON",
+            "SET GLOBAL gtid_mode=OFF_PERMISSIVE",
+            "SET GLOBAL gtid_mode=ON_PERMISSIVE",
+            "SET GLOBAL gtid_mode=ON",
+        ],
+    },
+];
+
+/// A global setting; `None` where the server does not know it.
+async fn global(connection: &mut MySqlConnection, setting: &str) -> Result<Option<String>, sqlx::Error> {
+    // neither family has a table of settings that the other has too
+    let show = format!("SHOW GLOBAL VARIABLES LIKE '{}'", setting.replace('_', "\\_"));
+    let row = sqlx::query(AssertSqlSafe(show)).fetch_optional(&mut *connection).await?;
+    row.map(|row| row.try_get(1)).transpose()
+}
 
 async fn settings(
     connection: &mut MySqlConnection,
@@ -225,39 +263,35 @@ async fn settings(
     seen: &mut Examination,
 ) -> Result<(String, SourceIdentity), sqlx::Error> {
     let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut *connection).await?;
-    if !version.contains("MariaDB") {
-        seen.found(format!("server version {version}: only MariaDB is supported by this version of databus"));
-    } else if !at_least(&version, (10, 5)) {
-        seen.found(format!(
-            "server version {version}: MariaDB 10.5 or later is needed for binlog_row_metadata"
-        ));
-    } else {
+    let flavor = Flavor::of(&version);
+    let (oldest, own): (_, &[Wanted]) = match flavor {
+        Flavor::MariaDb => (((10, 5, 0), "MariaDB 10.5"), &MARIADB),
+        Flavor::MySql => (((8, 0, 1), "MySQL 8.0.1"), &MYSQL),
+    };
+    if at_least(&version, oldest.0) {
         seen.settled(format!("server version {version}"));
+    } else {
+        seen.found(format!(
+            "server version {version}: {} or later is needed for binlog_row_metadata",
+            oldest.1
+        ));
     }
-    for (setting, wanted, note) in WANTED {
-        let value: Option<String> = sqlx::query_scalar(
-            "SELECT variable_value FROM information_schema.global_variables WHERE variable_name = ?",
-        )
-        .bind(setting)
-        .fetch_optional(&mut *connection)
-        .await?;
+    for wanted in BOTH.iter().chain(own) {
+        let value = global(connection, wanted.setting).await?;
         let has = value.as_deref().unwrap_or("missing");
-        if has.eq_ignore_ascii_case(wanted)
-            || (wanted == "ON" && has == "1")
-            || (wanted == "OFF" && has == "0")
+        if has.eq_ignore_ascii_case(wanted.value)
+            || (wanted.value == "ON" && has == "1")
+            || (wanted.value == "OFF" && has == "0")
         {
-            seen.settled(format!("{setting}={has}"));
+            seen.settled(format!("{}={has}", wanted.setting));
             continue;
         }
-        let note = if note.is_empty() { String::new() } else { format!(": {note}") };
-        let finding = Finding::new(format!("{setting}={has}: wanted {wanted}{note}"));
-        // the one that a running server cannot change
-        let finding = match setting {
-            "log_bin" => finding,
-            _ => finding.fixed_by(format!("SET GLOBAL {setting}={wanted}")),
-        };
-        seen.findings.push(finding);
+        let note = if wanted.note.is_empty() { String::new() } else { format!(": {}", wanted.note) };
+        let value = if wanted.value.is_empty() { "nothing" } else { wanted.value };
+        let finding = Finding::new(format!("{}={has}: wanted {value}{note}", wanted.setting));
+        seen.findings.push(wanted.fix.iter().fold(finding, |finding, fix| finding.fixed_by(*fix)));
     }
+    replica_without_its_own_log(connection, flavor, &version, seen).await?;
     let server_id: u64 =
         sqlx::query_scalar("SELECT CAST(@@global.server_id AS UNSIGNED)").fetch_one(&mut *connection).await?;
     if server_id == u64::from(source.server_id) {
@@ -268,12 +302,45 @@ async fn settings(
     } else {
         seen.settled(format!("server_id {server_id} is not ours ({})", source.server_id));
     }
-    Ok((version, SourceIdentity { server_id: server_id as u32 }))
+    let server_uuid = match flavor {
+        Flavor::MariaDb => None,
+        Flavor::MySql => global(connection, "server_uuid").await?,
+    };
+    Ok((version, SourceIdentity { server_id: server_id as u32, server_uuid }))
 }
 
-fn at_least(version: &str, wanted: (u32, u32)) -> bool {
-    let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= wanted
+/// A replica writes what it replicates to its own binlog only where it is told to.
+async fn replica_without_its_own_log(
+    connection: &mut MySqlConnection,
+    flavor: Flavor,
+    version: &str,
+    seen: &mut Examination,
+) -> Result<(), sqlx::Error> {
+    let mut setting = "log_replica_updates";
+    let mut value = global(connection, setting).await?;
+    if value.is_none() {
+        setting = "log_slave_updates";
+        value = global(connection, setting).await?;
+    }
+    if value.is_none_or(|value| value != "OFF" && value != "0") {
+        return Ok(());
+    }
+    let is_replica = match flavor {
+        // set by every transaction that ever was replicated here
+        Flavor::MariaDb => global(connection, "gtid_slave_pos").await?.is_some_and(|gtids| !gtids.is_empty()),
+        Flavor::MySql => {
+            let show =
+                if at_least(version, (8, 0, 22)) { "SHOW REPLICA STATUS" } else { "SHOW SLAVE STATUS" };
+            // without the right to ask, REPLICATION CLIENT is a finding of its own
+            sqlx::raw_sql(show).fetch_optional(&mut *connection).await.is_ok_and(|status| status.is_some())
+        }
+    };
+    if is_replica {
+        seen.found(format!(
+            "{setting}=OFF on a replica: what it replicates is not in its binlog; start it with {setting}=ON, or read from its primary"
+        ));
+    }
+    Ok(())
 }
 
 async fn table_shape(
@@ -372,15 +439,4 @@ async fn oldest_binlog(connection: &mut MySqlConnection, seen: &mut Examination)
     }
     // 4: behind the magic number that every file starts with
     first.map(|file| BinlogPosition { file, pos: 4 })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_compare_by_number() {
-        assert!(at_least("10.11.19-MariaDB-0+deb12u1-log", (10, 5)) && at_least("11.8.6-MariaDB", (10, 5)));
-        assert!(!at_least("10.4.30-MariaDB", (10, 5)) && !at_least("unknown", (10, 5)));
-    }
 }

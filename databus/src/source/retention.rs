@@ -5,7 +5,7 @@
 //! <https://mariadb.com/kb/en/using-and-maintaining-the-binary-log/>, <https://dev.mysql.com/doc/refman/8.4/en/replication-options-binary-log.html>
 
 use super::{
-    lost::BinlogFiles, mysql_cdc_transport::MysqlCdcTransport, position, preflight,
+    history::Start, login, lost::BinlogFiles, mysql_async_transport::MysqlAsyncTransport, position,
     transport::BinlogTransport,
 };
 use change_event::{Timestamp, checkpoint::BinlogPosition};
@@ -154,7 +154,10 @@ pub(crate) fn began(source: &Source, password: &SecretString, file: &str) -> Opt
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |at| at.subsec_nanos());
     probe.server_id = 0xf000_0000 | (nanos ^ std::process::id().rotate_left(16)) & 0x0fff_ffff;
     let start = BinlogPosition { file: file.to_owned(), pos: 4 };
-    let mut transport = MysqlCdcTransport::connect(&probe, password, &start).ok()?;
+    let runtime = tokio::runtime::Handle::try_current().ok()?;
+    let here = Start::at_position();
+    let connecting = MysqlAsyncTransport::connect(&probe, password, &here, &start);
+    let mut transport = runtime.block_on(connecting).ok()?;
     // an artificial rotate event comes first, with no time
     for _ in 0..4 {
         let event = transport.next().ok()?;
@@ -170,7 +173,7 @@ pub(crate) async fn connect(
     source: &Source,
     password: &SecretString,
 ) -> Result<MySqlConnection, sqlx::Error> {
-    preflight::ask(source, password).await
+    login::ask(source, password).await
 }
 
 #[cfg(test)]

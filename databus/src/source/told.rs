@@ -1,7 +1,7 @@
 //! Asked before every connection to the binlog: which captured columns are of types that the table map does not tell from BINARY and
 //! VARBINARY. A row is checked against this: a column that the log has with another length stays what the log says.
 
-use super::{preflight, transport::TransportError};
+use super::{login, transport::TransportError};
 use crate::binlog::column::{Told, ToldColumn};
 use pipeline_config::Source;
 use secrecy::SecretString;
@@ -24,7 +24,7 @@ pub(crate) async fn told_columns(
 }
 
 async fn ask(source: &Source, password: &SecretString) -> Result<Vec<ToldColumn>, sqlx::Error> {
-    let mut connection = preflight::ask(source, password).await?;
+    let mut connection = login::ask(source, password).await?;
     let rows = sqlx::query(
         "SELECT table_schema, table_name, column_name, CAST(data_type AS CHAR) FROM information_schema.columns \
          WHERE data_type IN ('uuid', 'inet4', 'inet6', 'vector')",

@@ -1,9 +1,21 @@
 //! How raw events arrive, whatever client brings them.
 
 use super::lost::LostPosition;
-use crate::binlog::{DecodeError, event::RawEvent};
+use crate::binlog::{
+    DecodeError,
+    event::{Kind, RawEvent},
+};
+use std::cell::Cell;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How often the server says that it is alive when it has nothing to send; also how soon a reading thread notices that nobody wants
+/// its events any more.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+/// A link on which nothing came for this long is dead, whatever TCP hopes.
+const SILENCE: Duration = Duration::from_secs(3);
+/// The same before the first event: the server may have to seek its place in a large file.
+const SEEKING: Duration = Duration::from_secs(60);
 
 /// Events that wait for the decoder at most: a slow Kafka slows the reader, it does not fill the memory.
 const QUEUE_EVENTS: usize = 1024;
@@ -74,6 +86,9 @@ impl TransportError {
 #[derive(Debug)]
 pub(crate) struct Feed {
     queue: Receiver<Result<RawEvent, TransportError>>,
+    /// Since when we wait for an event, and whether any has come yet that the server did not make up for the start.
+    silent_since: Cell<Option<Instant>>,
+    flowing: Cell<bool>,
 }
 
 impl Feed {
@@ -89,7 +104,7 @@ impl Feed {
                 }
             }
         })?;
-        Ok(Self { queue })
+        Ok(Self { queue, silent_since: Cell::new(None), flowing: Cell::new(false) })
     }
 
     /// The next event; `None` when none came within `timeout`.
@@ -99,8 +114,26 @@ impl Feed {
             other => other.map_err(|_| RecvTimeoutError::Disconnected),
         };
         match received {
-            Ok(event) => event.map(Some),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Ok(event) => {
+                self.silent_since.set(None);
+                if event.as_ref().is_ok_and(|event| {
+                    !event.header.is_artificial() || event.header.kind() == Kind::Heartbeat
+                }) {
+                    self.flowing.set(true);
+                }
+                event.map(Some)
+            }
+            // only waiting counts: while the stream is busy with Kafka nobody looks into the queue
+            Err(RecvTimeoutError::Timeout) if timeout.is_zero() => Ok(None),
+            Err(RecvTimeoutError::Timeout) => {
+                let since = self.silent_since.get().unwrap_or_else(|| Instant::now() - timeout);
+                self.silent_since.set(Some(since));
+                let limit = if self.flowing.get() { SILENCE } else { SEEKING };
+                if since.elapsed() < limit {
+                    return Ok(None);
+                }
+                Err(TransportError::Lost(format!("neither event nor heartbeat for {limit:?}")))
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 Err(TransportError::Lost("the reading thread ended".to_owned()))
             }

@@ -16,13 +16,18 @@ use crate::{
         DecodeError,
         column::ToldColumn,
         event::{Kind, RawEvent, RowsKind},
-        gtid::{self, GroupKind},
+        gtid::{self, GroupKind, Gtid},
+        gtid_state::GtidState,
         rows,
         statement::{Effect, Statement},
     },
     publish::PublishError,
 };
-use change_event::{Version, checkpoint::BinlogPosition, envelope::Op};
+use change_event::{
+    Version,
+    checkpoint::{BinlogPosition, Inside},
+    envelope::Op,
+};
 
 /// Takes finished change events, in order.
 pub(crate) trait ChangeSink {
@@ -52,6 +57,12 @@ pub(crate) struct Resume {
     pub seq: Version,
     /// GTID of the last completed transaction.
     pub gtid: Option<String>,
+    /// GTIDs of all transactions up to there, where they are known.
+    pub gtids: Option<GtidState>,
+    /// What of the next transaction is published, told so that a server that wrote it in other events can be read on.
+    pub inside: Option<Inside>,
+    /// Whether the position is one of the server that is being read; after a start by GTID only from the first transaction on.
+    pub arrived: bool,
 }
 
 /// What an event meant.
@@ -68,6 +79,8 @@ pub(crate) enum Step {
 #[derive(Debug)]
 enum Group {
     Outside,
+    /// MySQL: a GTID came, and the next statement tells what it stands for.
+    Announced,
     Standalone,
     Transaction {
         prepared_xa: bool,
@@ -90,7 +103,10 @@ pub(crate) struct Assembler {
     resume: Resume,
     /// Rows events of the first transaction that must not be published again.
     skip_events: u64,
+    /// Changes of it that must not be, where they are not told in events of this server.
+    skip_changes: Option<Inside>,
     gtid: String,
+    current: Gtid,
     counts: Counts,
     buffers: Buffers,
     /// The record of a row that a snapshot read.
@@ -123,8 +139,10 @@ impl Assembler {
             file: resume.position.file.clone(),
             pos: resume.position.pos,
             skip_events: resume.events_done_in_next,
+            skip_changes: resume.inside.clone().filter(|_| resume.events_done_in_next == 0),
             resume,
             gtid: String::new(),
+            current: Gtid::Anonymous,
             counts: Counts::default(),
             buffers: Buffers::default(),
             reads: Vec::new(),
@@ -139,11 +157,23 @@ impl Assembler {
 
     /// Where a restart would go on if everything handed out so far were durable.
     pub(crate) fn resume(&self) -> Resume {
-        let done = match &self.group {
-            Group::Transaction { events, .. } => (*events).max(self.skip_events),
-            _ => self.skip_events,
+        let Group::Transaction { events, .. } = &self.group else {
+            return Resume {
+                events_done_in_next: self.skip_events,
+                inside: self.skip_changes.clone().or_else(|| self.resume.inside.clone()),
+                ..self.resume.clone()
+            };
         };
-        Resume { events_done_in_next: done, ..self.resume.clone() }
+        let mut changes = self.tables.orders();
+        for (table, done) in self.skip_changes.iter().flat_map(|skip| &skip.changes) {
+            let reached = changes.entry(table.clone()).or_default();
+            *reached = (*reached).max(*done);
+        }
+        Resume {
+            events_done_in_next: if self.resume.arrived { (*events).max(self.skip_events) } else { 0 },
+            inside: Some(Inside { gtid: self.gtid.clone(), changes }),
+            ..self.resume.clone()
+        }
     }
 
     /// The counters of G1.
@@ -159,6 +189,10 @@ impl Assembler {
     ) -> Result<Step, StreamError> {
         let start = self.advance(event);
         let step = self.dispatch(event, start, sink)?;
+        if step == Step::Boundary && !self.resume.arrived {
+            // the heads of files that were passed over on the way to the first transaction
+            return Ok(Step::Inside);
+        }
         if step == Step::Boundary {
             self.group = Group::Outside;
             self.resume.position = BinlogPosition { file: self.file.clone(), pos: self.pos };
@@ -181,6 +215,8 @@ impl Assembler {
                 0 => by_length,
                 end => by_length.saturating_add_signed(i64::from(end.wrapping_sub(by_length as u32) as i32)),
             };
+            // after a start by GTID the server leaves out what we have
+            return self.pos.saturating_sub(u64::from(header.event_len));
         }
         start
     }
@@ -194,18 +230,21 @@ impl Assembler {
         match event.header.kind() {
             Kind::Rotate => self.rotate(event, start),
             Kind::FormatDescription => self.new_file(event, start),
-            Kind::MariaGtid => self.begin(event, start),
+            Kind::MariaGtid => self.begin(event, start, gtid::parse(event)),
+            Kind::MysqlGtid => self.begin(event, start, gtid::parse_mysql(event)),
             Kind::TableMap => match self.tables.learn(event.body()) {
                 Ok(()) => Ok(Step::Inside),
                 Err((table, reason)) => Err(self.undecodable(event, start, table, reason)),
             },
             Kind::Rows { kind, extra } => self.rows(event, start, kind, extra, sink),
             Kind::UnreadableRows => self.unreadable_rows(event, start),
-            Kind::Xid => self.commit(),
-            Kind::XaPrepare => self.commit(),
+            Kind::Xid | Kind::XaPrepare => {
+                self.assert_continued(event, start)?;
+                self.commit()
+            }
             Kind::Query => self.statement(event, start, Statement::parse(event.body()), sink),
             Kind::LoadQuery => self.statement(event, start, Statement::parse_load(event.body()), sink),
-            Kind::Heartbeat => Ok(Step::Heartbeat),
+            Kind::Heartbeat => Ok(self.heartbeat(event)),
             Kind::Harmless | Kind::UnknownIgnorable => Ok(self.outside_or_inside()),
             Kind::CompressedQuery => Err(self.cannot_follow(
                 event,
@@ -226,6 +265,25 @@ impl Assembler {
                 "the event's type is not known to this version, so it is not known whether rows change; a newer databus may read it",
             )),
         }
+    }
+
+    /// The server has nothing to send. Where a start by GTID found nothing to read, this is its place: MariaDB says it only at the end of
+    /// its binlog (MySQL also on the way there).
+    fn heartbeat(&mut self, event: &RawEvent) -> Step {
+        let at_end =
+            matches!(self.resume.gtids, Some(GtidState::MariaDb(_))) && matches!(self.group, Group::Outside);
+        if !self.resume.arrived
+            && at_end
+            && self.skip_changes.is_none()
+            && event.header.end_pos > 0
+            && let Ok(file) = std::str::from_utf8(event.body().0)
+            && file == self.file
+        {
+            self.pos = u64::from(event.header.end_pos);
+            self.resume.arrived = true;
+            return Step::Boundary;
+        }
+        Step::Heartbeat
     }
 
     /// Bookkeeping events between transactions move the checkpoint; inside one they do not.
@@ -263,11 +321,18 @@ impl Assembler {
         if !matches!(self.group, Group::Outside) {
             // no captured row was in it
             self.skip_events = 0;
+            self.skip_changes = None;
+            self.resume.inside = None;
         }
         Ok(Step::Boundary)
     }
 
-    fn begin(&mut self, event: &RawEvent, start: u64) -> Result<Step, StreamError> {
+    fn begin(
+        &mut self,
+        event: &RawEvent,
+        start: u64,
+        parsed: Result<(Gtid, GroupKind), DecodeError>,
+    ) -> Result<Step, StreamError> {
         if !matches!(self.group, Group::Outside) {
             return Err(self.cannot_follow(
                 event,
@@ -276,13 +341,23 @@ impl Assembler {
                 "a transaction begins before the one before it has ended",
             ));
         }
-        let (gtid, kind) =
-            gtid::parse(event).map_err(|reason| self.undecodable(event, start, None, reason))?;
+        let (gtid, kind) = parsed.map_err(|reason| self.undecodable(event, start, None, reason))?;
+        self.current = gtid;
         self.gtid.clear();
         let written = std::fmt::Write::write_fmt(&mut self.gtid, format_args!("{gtid}"));
         debug_assert!(written.is_ok(), "a String takes any text");
+        if let Some(skip) = self.skip_changes.as_ref().filter(|skip| skip.gtid != self.gtid) {
+            return Err(StreamError::NotContinued {
+                place: self.place(event, start, None),
+                reason: format!(
+                    "transaction {} is published in part, and {} comes here",
+                    skip.gtid, self.gtid
+                ),
+            });
+        }
         self.tables.restart_orders();
         self.group = match kind {
+            GroupKind::Announced => Group::Announced,
             GroupKind::Standalone => Group::Standalone,
             GroupKind::Transaction => Group::Transaction { prepared_xa: false, events: 0, total_order: 0 },
             GroupKind::PreparedXa => Group::Transaction { prepared_xa: true, events: 0, total_order: 0 },
@@ -290,9 +365,31 @@ impl Assembler {
         Ok(Step::Inside)
     }
 
+    /// A transaction that was read in part from another server must bring at least what was published of it.
+    fn assert_continued(&self, event: &RawEvent, start: u64) -> Result<(), StreamError> {
+        let Some(skip) = &self.skip_changes else { return Ok(()) };
+        let orders = self.tables.orders();
+        let short =
+            skip.changes.iter().find(|(table, done)| orders.get(*table).copied().unwrap_or(0) < **done);
+        let Some((table, done)) = short else { return Ok(()) };
+        Err(StreamError::NotContinued {
+            place: self.place(event, start, Some(table.clone())),
+            reason: format!(
+                "{done} changes of transaction {} are published, and here it has fewer",
+                skip.gtid
+            ),
+        })
+    }
+
     fn commit(&mut self) -> Result<Step, StreamError> {
         self.counts.transactions += 1;
         self.skip_events = 0;
+        self.skip_changes = None;
+        self.resume.inside = None;
+        self.resume.arrived = true;
+        if let Some(gtids) = &mut self.resume.gtids {
+            gtids.add(self.current);
+        }
         if self.gtid.is_empty() {
             self.resume.gtid = None;
         } else {
@@ -321,6 +418,13 @@ impl Assembler {
             }
         }
         let published = matches!(self.group, Group::Transaction { total_order, .. } if total_order > 0);
+        if matches!(self.group, Group::Announced) {
+            if statement.opens() {
+                self.group = Group::Transaction { prepared_xa: false, events: 0, total_order: 0 };
+                return Ok(Step::Inside);
+            }
+            self.group = Group::Standalone;
+        }
         match effect {
             Effect::Rollback | Effect::RollbackToSavepoint if published => Err(self.cannot_follow(
                 event,
@@ -459,6 +563,12 @@ impl Assembler {
             seq: &mut self.resume.seq,
             total_order,
             counts: &mut self.counts,
+            skip_changes: self
+                .skip_changes
+                .as_ref()
+                .and_then(|skip| skip.changes.get(name))
+                .copied()
+                .unwrap_or(0),
             publish,
         };
         match writer.write_all(body, shape, kind, extra, sink) {

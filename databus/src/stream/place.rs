@@ -46,6 +46,17 @@ pub enum StreamError {
         /// What happened, and what to do.
         reason: String,
     },
+    /// Definite: the transaction that is published in part is another one here.
+    #[error(
+        "the binlog at {place} does not continue the checkpoint: {reason}; nothing was skipped: point to a server that has the same \
+         transactions, or begin a new numbering with a reset and take a snapshot"
+    )]
+    NotContinued {
+        /// Where.
+        place: Place,
+        /// What is there.
+        reason: String,
+    },
     /// Definite: a version could not be given.
     #[error(transparent)]
     Version(#[from] change_event::VersionError),

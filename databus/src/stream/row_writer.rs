@@ -57,6 +57,8 @@ pub(super) struct RowWriter<'a> {
     pub(super) seq: &'a mut Version,
     pub(super) total_order: &'a mut u64,
     pub(super) counts: &'a mut Counts,
+    /// The table's first changes in this transaction that are published already, from another server's binlog.
+    pub(super) skip_changes: u64,
     pub(super) publish: bool,
 }
 
@@ -102,7 +104,7 @@ impl RowWriter<'_> {
                 }
             }
             self.counts.seen += 1;
-            if self.publish {
+            if self.is_new() {
                 self.counts.published += 1;
             } else {
                 self.counts.repeated += 1;
@@ -124,10 +126,15 @@ impl RowWriter<'_> {
         Ok(())
     }
 
+    /// Whether the change that was just counted is to be published.
+    fn is_new(&self) -> bool {
+        self.publish && *self.table_order > self.skip_changes
+    }
+
     fn change(&mut self, op: char, row: u32, sink: &mut impl ChangeSink) -> Result<(), RowError> {
         *self.total_order += 1;
         *self.table_order += 1;
-        if !self.publish {
+        if !self.is_new() {
             return Ok(());
         }
         let seq = self.seq.next()?;

@@ -7,7 +7,7 @@ use crate::binlog::{
     column::{Flavour, ToldColumn},
     table_map::{self, TableShape},
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A table that a rows event can name.
 #[derive(Debug)]
@@ -114,6 +114,20 @@ impl Tables {
 
     pub(super) fn get_mut(&mut self, table_id: u64) -> Option<&mut Table> {
         self.by_id.get_mut(&table_id)
+    }
+
+    /// Changes in the transaction so far, by table; tables without any are left out.
+    pub(super) fn orders(&self) -> BTreeMap<String, u64> {
+        let mut orders = BTreeMap::new();
+        for table in self.by_id.values() {
+            if let Table::Captured(captured) = table
+                && captured.order > 0
+            {
+                let order: &mut u64 = orders.entry(captured.name.clone()).or_default();
+                *order = captured.order.max(*order);
+            }
+        }
+        orders
     }
 
     /// A new transaction counts from the start.

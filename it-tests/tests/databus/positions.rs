@@ -3,23 +3,13 @@
 use super::{Source, refusal};
 use crate::shared::fresh;
 use anyhow::{Context, Result, ensure};
-use change_event::checkpoint::{BinlogPosition, Checkpoint, TOPIC};
-use it_tests::{
-    harness::{Part, Service, Stack},
-    topic::read_all,
-};
+use change_event::checkpoint::BinlogPosition;
+use it_tests::harness::{Part, Service, Stack};
 
 const COLUMNS: &str = "id INT PRIMARY KEY, note LONGTEXT NOT NULL";
 
 fn own_stack(name: &str) -> Result<Stack> {
     Stack::start(fresh(name).only(&[Part::MariaDb, Part::Kafka]))
-}
-
-/// The last checkpoint of a databus that has ended.
-fn checkpoint(source: &Source<'_>) -> Result<Checkpoint> {
-    let records = read_all(&source.stack.kafka_brokers()?, TOPIC)?;
-    let last = records.into_iter().rev().find(|record| record.key == source.name).context("no checkpoint")?;
-    Ok(serde_json::from_slice(&last.value.context("a checkpoint without content")?)?)
 }
 
 /// The end of the source's binlog.
@@ -61,7 +51,7 @@ fn read_into_the_second_file(stack: &Stack) -> Result<(Source<'_>, BinlogPositio
     insert(&source, 1, 20_000)?;
     source.wait_for_changes(1)?;
     databus.stop()?;
-    let position = checkpoint(&source)?.position;
+    let position = source.checkpoint()?.position;
     ensure!(position.file.ends_with(".000002") && position.pos > 20_000, "{position:?}");
     Ok((source, position))
 }
@@ -93,4 +83,46 @@ fn a_binlog_begun_anew_is_refused_where_the_stored_position_lies_inside_an_event
     source.sql("RESET MASTER; FLUSH BINARY LOGS")?;
     insert(&source, 2, 90_000)?;
     assert_refused(&source, 12, &["another history", "no event begins there"])
+}
+
+#[test]
+fn a_purged_file_is_refused_with_the_oldest_that_is_left_scenario_4() -> Result<()> {
+    let stack = own_stack("databus-purged")?;
+    let (source, _) = read_into_the_second_file(&stack)?;
+    insert(&source, 2, 5)?;
+    source.sql("FLUSH BINARY LOGS; FLUSH BINARY LOGS; PURGE BINARY LOGS TO 'binlog.000004'")?;
+    assert_refused(&source, 11, &["has purged the binlog file binlog.000002", "is binlog.000004", "snapshot"])
+}
+
+#[test]
+fn a_position_past_the_end_or_in_a_file_that_is_not_there_yet_is_another_history_scenarios_4_and_5()
+-> Result<()> {
+    let stack = own_stack("databus-past-end")?;
+    let (source, _) = read_into_the_second_file(&stack)?;
+    source.sql("RESET MASTER")?;
+    assert_refused(&source, 12, &["another history", "the files are binlog.000001"])?;
+    source.sql("FLUSH BINARY LOGS")?;
+    assert_refused(&source, 12, &["another history", "binlog.000002 ends at"])?;
+    source.sql("RESET MASTER TO 999998")?;
+    // a higher number is purged or begun anew, and what is left cannot tell which: nothing is skipped either way
+    assert_refused(&source, 11, &["has purged the binlog file binlog.000002"])
+}
+
+#[test]
+fn the_millionth_file_is_read_after_the_one_before_it_scenario_6() -> Result<()> {
+    let stack = own_stack("databus-millionth")?;
+    let source = Source::new(&stack, COLUMNS)?;
+    source.sql("RESET MASTER TO 999999")?;
+    let mut databus = source.deployment.databus()?;
+    insert(&source, 1, 5)?;
+    source.wait_for_changes(1)?;
+    source.sql("FLUSH BINARY LOGS")?;
+    insert(&source, 2, 5)?;
+    source.wait_for_changes(2)?;
+    databus.stop()?;
+    ensure!(source.checkpoint()?.position.file == "binlog.1000000", "{:?}", source.checkpoint()?.position);
+    insert(&source, 3, 5)?;
+    databus.start_again()?;
+    source.wait_for_changes(3)?;
+    Ok(())
 }

@@ -22,8 +22,18 @@ use std::{
 
 const ROWS: u64 = 12_000;
 
-impl Source<'_> {
-    /// With a snapshot at the first start, in chunks of so many rows.
+/// What snapshots add to a source.
+trait Snapshotted: Sized {
+    /// With a snapshot of this mode, in chunks of so many rows.
+    fn with_snapshot(self, mode: &str, chunk_rows: u64) -> Result<Self>;
+    fn records(&self) -> Result<Vec<Record>>;
+    /// The table as JSON objects by key, as the server says.
+    fn table(&self, columns: &[&str]) -> Result<BTreeMap<String, Map<String, Value>>>;
+    /// Waits until stage 1 replays to the table as it is.
+    fn wait_for_equality(&self, columns: &[&str]) -> Result<Replayed>;
+}
+
+impl Snapshotted for Source<'_> {
     fn with_snapshot(mut self, mode: &str, chunk_rows: u64) -> Result<Self> {
         let section = format!("source.{}", self.name);
         self.deployment.edit(|file| {
@@ -37,7 +47,6 @@ impl Source<'_> {
         read_all(&self.stack.kafka_brokers()?, &format!("changes.{}", self.name))
     }
 
-    /// The table as JSON objects by key, as the server says.
     fn table(&self, columns: &[&str]) -> Result<BTreeMap<String, Map<String, Value>>> {
         let pairs: Vec<_> = columns.iter().map(|column| format!("'{column}', {column}")).collect();
         let rows = self.sql(&format!("SELECT JSON_OBJECT({}) FROM entry", pairs.join(", ")))?;
@@ -49,7 +58,6 @@ impl Source<'_> {
             .collect()
     }
 
-    /// Waits until stage 1 replays to the table as it is.
     fn wait_for_equality(&self, columns: &[&str]) -> Result<Replayed> {
         let table = self.table(columns)?;
         let only = |row: &Map<String, Value>| -> Map<String, Value> {

@@ -4,3 +4,4 @@ mod real_mysql;
 #[path = "../servers/scenes.rs"]
 mod scenes;
 mod servers;
+mod sources;

@@ -17,7 +17,15 @@ impl ChangeSink for Kept {
 
 fn assembler(pos: u64, events_done_in_next: u64) -> Assembler {
     let position = BinlogPosition { file: "binlog.000001".to_owned(), pos };
-    let resume = Resume { position, events_done_in_next, seq: Version::START, gtid: None };
+    let resume = Resume {
+        position,
+        events_done_in_next,
+        seq: Version::START,
+        gtid: None,
+        gtids: None,
+        inside: None,
+        arrived: true,
+    };
     Assembler::new("accounting", vec![("accounting".to_owned(), "entry".to_owned())], resume)
 }
 

@@ -1,0 +1,129 @@
+//! databus reads a real MySQL.
+
+use anyhow::{Context, Result, ensure};
+use change_event::envelope::{Change, Op};
+use it_tests::{
+    failover,
+    harness::{Flavour, Part, Service, Stack},
+    shared::{fresh, stack_on},
+    source::{Source, assert_dense, histories, last_lines, number, refusal},
+    source_tls,
+};
+
+const COLUMNS: &str = "id INT PRIMARY KEY, note VARCHAR(400) NOT NULL";
+const MYSQL: Flavour = Flavour::MySql97;
+
+fn own_stack(name: &str) -> Result<Stack> {
+    Stack::start(fresh(name).only(&[Part::MariaDb, Part::Kafka]).flavour(MYSQL))
+}
+
+#[test]
+fn every_change_of_a_mysql_arrives_once_in_commit_order_g1_g2() -> Result<()> {
+    let source = Source::new(stack_on(MYSQL)?, COLUMNS)?;
+    source.sql("INSERT INTO entry VALUES (1, 'before databus started')")?;
+    let mut databus = source.deployment.databus()?;
+    source.sql(
+        "BEGIN; INSERT INTO entry VALUES (2, 'two'), (3, 'three'); SAVEPOINT s1; UPDATE entry SET note = '收款' WHERE id = 2; COMMIT;
+         CREATE TABLE foreign_one (id INT); INSERT INTO foreign_one VALUES (1); DROP TABLE foreign_one;
+         SET GTID_NEXT = 'AUTOMATIC:tag_a'; INSERT INTO entry VALUES (4, 'tagged'); SET GTID_NEXT = 'AUTOMATIC';
+         UPDATE entry SET id = 30 WHERE id = 3; DELETE FROM entry WHERE id = 1",
+    )?;
+    let changes = source.wait_for_changes(8).with_context(|| last_lines(&databus))?;
+    assert_dense(&changes)?;
+    let seen: Vec<_> = changes
+        .iter()
+        .map(|value| {
+            let change = Change::parse(value)?;
+            Ok((change.op, number(&change, "id")?))
+        })
+        .collect::<Result<_>>()?;
+    let expected = [
+        (Op::Create, 1),
+        (Op::Create, 2),
+        (Op::Create, 3),
+        (Op::Update, 2),
+        (Op::Create, 4),
+        (Op::Delete, 3),
+        (Op::Create, 30),
+        (Op::Delete, 1),
+    ];
+    ensure!(seen == expected, "{seen:?}");
+    // back after kill -9, in the middle of a file with tagged GTIDs
+    databus.kill_9()?;
+    source.sql("INSERT INTO entry VALUES (5, 'while it was down')")?;
+    databus.start_again()?;
+    assert_dense(&source.wait_for_changes(9).with_context(|| last_lines(&databus))?)?;
+    let gtids = source.checkpoint()?.gtids.context("no gtids")?;
+    ensure!(gtids.contains(":tag_a:1"), "{gtids}");
+    Ok(())
+}
+
+#[test]
+fn a_promoted_mysql_replica_is_read_on_without_loss_or_repeat_scenario_7_g1_g2() -> Result<()> {
+    failover::promoted_replica(MYSQL)
+}
+
+#[test]
+fn a_mysql_replica_that_is_behind_is_refused_and_read_on_once_it_has_caught_up_scenario_7() -> Result<()> {
+    failover::replica_behind(MYSQL)
+}
+
+#[test]
+fn a_mysql_failover_within_a_transaction_goes_on_at_the_same_row_g1_g2() -> Result<()> {
+    failover::inside_a_transaction(MYSQL)
+}
+
+#[test]
+fn a_mysql_that_never_had_our_transactions_is_another_server_scenario_5() -> Result<()> {
+    failover::stranger(MYSQL)
+}
+
+#[test]
+fn a_mysql_that_was_begun_anew_is_refused_also_where_it_has_more_transactions_again_scenario_5() -> Result<()>
+{
+    let stack = own_stack("mysql-reset")?;
+    let source = Source::new(&stack, COLUMNS)?;
+    let mut databus = source.deployment.databus()?;
+    source.sql(
+        "INSERT INTO entry VALUES (1, REPEAT('x', 300)); INSERT INTO entry VALUES (2, REPEAT('x', 300))",
+    )?;
+    source.wait_for_changes(2)?;
+    databus.stop()?;
+    source.sql("RESET BINARY LOGS AND GTIDS; INSERT INTO entry VALUES (3, 'lost')")?;
+    let (code, message) = refusal(&source.deployment)?;
+    ensure!(code == Some(12) && message.contains("another history"), "exit code {code:?}:\n{message}");
+    for id in 10..30 {
+        source.sql(&format!("INSERT INTO entry VALUES ({id}, 'lost as well')"))?;
+    }
+    let (code, message) = refusal(&source.deployment)?;
+    ensure!(code == Some(12) && message.contains("another history"), "exit code {code:?}:\n{message}");
+    ensure!(histories(&source.changes()?)?.len() == 2, "changes behind a gap were published");
+    Ok(())
+}
+
+#[test]
+fn a_mysql_that_cannot_be_followed_is_refused_with_the_statements_that_settle_it_g7() -> Result<()> {
+    let stack = own_stack("mysql-preflight")?;
+    let source = Source::new(&stack, COLUMNS)?;
+    source.sql(
+        "SET GLOBAL binlog_row_image = MINIMAL; SET GLOBAL binlog_row_metadata = MINIMAL; SET GLOBAL binlog_row_value_options = 'PARTIAL_JSON';
+         SET GLOBAL gtid_mode = ON_PERMISSIVE; REVOKE REPLICATION CLIENT ON *.* FROM databus@'127.0.0.1'",
+    )?;
+    let (code, message) = refusal(&source.deployment)?;
+    ensure!(code == Some(1), "exit code {code:?}:\n{message}");
+    for part in [
+        "binlog_row_image=MINIMAL: wanted FULL (SET GLOBAL binlog_row_image=FULL)",
+        "binlog_row_metadata=MINIMAL: wanted FULL (SET GLOBAL binlog_row_metadata=FULL)",
+        "binlog_row_value_options=PARTIAL_JSON: wanted nothing",
+        "gtid_mode=ON_PERMISSIVE: wanted ON",
+        "GRANT REPLICATION CLIENT ON *.* TO `databus`@`127.0.0.1`",
+    ] {
+        ensure!(message.contains(part), "{part:?} is not in:\n{message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_mysql_is_read_over_tls_from_the_right_server_alone() -> Result<()> {
+    source_tls::read_over_tls(MYSQL)
+}
