@@ -520,10 +520,6 @@ impl Publisher {
                 ))
             }
             (_, Some(RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)) => fenced(),
-            // after a long idle time; this producer would go on with an id that the broker does not know
-            (_, Some(RDKafkaErrorCode::InvalidProducerIdMapping | RDKafkaErrorCode::UnknownProducerId)) => {
-                PublishError::Unknown(format!("{doing}: {cause}"))
-            }
             // also where it is the reason why the whole transaction must be aborted: the next attempt would end the same way
             (_, Some(RDKafkaErrorCode::MessageSizeTooLarge)) => PublishError::Definite(format!(
                 "{doing}: the broker refuses a record of this size; set max.message.bytes of topic {} to {LARGEST_RECORD}",
