@@ -16,9 +16,14 @@ use std::{
 const COLUMNS: &str = "id INT PRIMARY KEY, note VARCHAR(40) NOT NULL";
 
 /// Starts databus on a source with one change, and answers it with stage 1's topic.
+/// A databus that logs what the Kafka client itself says: these tests look for it.
+fn talkative(source: &Source<'_>) -> Result<Daemon> {
+    source.deployment.clone().env("RUST_LOG", "info,databus::publish=debug").databus()
+}
+
 fn with_one_change<'a>(stack: &'a Stack) -> Result<(Source<'a>, Daemon, String)> {
     let source = Source::new(stack, COLUMNS)?;
-    let databus = source.deployment.databus()?;
+    let databus = talkative(&source)?;
     source.sql("INSERT INTO entry VALUES (1, 'before')")?;
     source.wait_for_changes(1)?;
     let topic = format!("changes.{}", source.name);
@@ -80,7 +85,7 @@ fn a_broker_that_answers_after_the_timeout_costs_and_doubles_nothing_scenario_18
     let kafka = stack.kafka.take().ok_or_else(|| anyhow::anyhow!("the stack has no broker"))?;
     let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
     let source = Source::new(&stack, COLUMNS)?;
-    let databus = source.deployment.databus()?;
+    let databus = talkative(&source)?;
     std::thread::scope(|scope| -> Result<()> {
         let writer = scope.spawn(|| write_until(&source, &stop, &written));
         let pausing = (|| -> Result<()> {

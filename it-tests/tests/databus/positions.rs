@@ -1,10 +1,10 @@
 //! Positions that the source no longer has: five different errors, and never a silent jump.
 
-use super::{Source, refusal};
+use super::{SOON, Source, refusal};
 use crate::shared::fresh;
 use anyhow::{Context, Result, ensure};
 use change_event::checkpoint::BinlogPosition;
-use it_tests::harness::{Part, Service, Stack};
+use it_tests::harness::{Not, Part, Service, Stack, wait_until};
 
 const COLUMNS: &str = "id INT PRIMARY KEY, note LONGTEXT NOT NULL";
 
@@ -90,7 +90,12 @@ fn a_purged_file_is_refused_with_the_oldest_that_is_left_scenario_4() -> Result<
     let stack = own_stack("databus-purged")?;
     let (source, _) = read_into_the_second_file(&stack)?;
     insert(&source, 2, 5)?;
-    source.sql("FLUSH BINARY LOGS; FLUSH BINARY LOGS; PURGE BINARY LOGS TO 'binlog.000004'")?;
+    source.sql("FLUSH BINARY LOGS; FLUSH BINARY LOGS")?;
+    // the server keeps a file until it has noticed that its reader is gone
+    wait_until("the file to be purged", SOON, || {
+        let files = source.sql("PURGE BINARY LOGS TO 'binlog.000004'; SHOW BINARY LOGS").map_err(Not::yet)?;
+        if files.contains("binlog.000002") { Err(Not::Yet(files)) } else { Ok(()) }
+    })?;
     assert_refused(&source, 11, &["has purged the binlog file binlog.000002", "is binlog.000004", "snapshot"])
 }
 
