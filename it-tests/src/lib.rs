@@ -1,10 +1,16 @@
 //! The integration tests' own library: real services as child processes, and what drives them.
 
 #[cfg(feature = "workload")]
+pub mod chaos;
+#[cfg(feature = "workload")]
 pub mod failover;
 #[cfg(feature = "workload")]
 pub mod flink;
 pub mod harness;
+#[cfg(feature = "workload")]
+pub mod replay;
+#[cfg(feature = "workload")]
+pub mod rng;
 pub mod shared;
 #[cfg(feature = "workload")]
 pub mod source;

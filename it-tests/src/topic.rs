@@ -41,6 +41,16 @@ fn headers_of(message: &impl Message) -> Vec<(String, String)> {
     all.unwrap_or_default()
 }
 
+fn record_of(message: &impl Message) -> Record {
+    Record {
+        partition: message.partition(),
+        offset: message.offset(),
+        key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers_of(message),
+    }
+}
+
 /// All committed records of a topic, partition by partition, in offset order.
 pub fn read_all(brokers: &str, topic: &str) -> anyhow::Result<Vec<Record>> {
     let consumer: BaseConsumer = ClientConfig::new()
@@ -69,13 +79,7 @@ pub fn read_all(brokers: &str, topic: &str) -> anyhow::Result<Vec<Record>> {
             bail!("reading {topic} did not end within {DEADLINE:?}: {} records so far", records.len());
         }
         match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => records.push(Record {
-                partition: message.partition(),
-                offset: message.offset(),
-                key: String::from_utf8_lossy(message.key().unwrap_or_default()).into_owned(),
-                value: message.payload().map(<[u8]>::to_vec),
-                headers: headers_of(&message),
-            }),
+            Some(Ok(message)) => records.push(record_of(&message)),
             Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
             Some(Err(error)) => return Err(error.into()),
             None => {}
@@ -148,4 +152,40 @@ pub fn delete(brokers: &str, topic: &str) -> anyhow::Result<()> {
         let there = metadata.topics().iter().any(|listed| listed.name() == topic);
         if there { Err("it is still listed".into()) } else { Ok(()) }
     })
+}
+
+/// Reads a topic of one partition as it grows, committed records only.
+pub struct Tail {
+    consumer: BaseConsumer,
+}
+
+impl std::fmt::Debug for Tail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tail")
+    }
+}
+
+impl Tail {
+    /// From the topic's beginning; the topic must be there.
+    pub fn from_start(brokers: &str, topic: &str) -> anyhow::Result<Self> {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", brokers)
+            .set("group.id", "it-tests-tail")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "error")
+            .create()?;
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(topic, 0, Offset::Beginning)?;
+        consumer.assign(&assignment)?;
+        Ok(Self { consumer })
+    }
+
+    /// The next record, or `None` if none came in time.
+    pub fn next(&self, wait: Duration) -> anyhow::Result<Option<Record>> {
+        match self.consumer.poll(wait) {
+            Some(message) => Ok(Some(record_of(&message?))),
+            None => Ok(None),
+        }
+    }
 }

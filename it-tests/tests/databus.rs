@@ -1,5 +1,6 @@
 //! databus against a real MariaDB and Kafka: what it publishes is what the source committed, whatever is killed.
 
+mod chaos;
 mod failover;
 mod high_availability;
 mod hostile;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod chaos;
 mod debian;
 mod java;
 mod maven;
@@ -44,6 +45,11 @@ enum Task {
     /// All read one MariaDB and write to one Kafka, one after the other. Builds in release mode. Run it while nothing
     /// else is at work: what else took CPU time is printed with the results.
     Bench(bench::BenchArgs),
+    /// Kill databus at random under a mixed load with DDL, and compare stage 1 with what the source committed
+    ///
+    /// On private parts on free loopback ports. Exit code 0 if everything agrees; else logs, binlog, ledger and stage 1 stay
+    /// in a folder that the error names, with the seed that repeats the plan.
+    Chaos(chaos::ChaosArgs),
     /// Start, look at or stop real parts for work by hand
     Stack(stack::StackArgs),
     /// Install what is missing on this machine; seconds when all is there
@@ -59,6 +65,7 @@ fn main() -> ExitCode {
         Task::Test(args) => build::test(&args),
         Task::Ci => build::ci(),
         Task::Bench(args) => bench::run(&args),
+        Task::Chaos(args) => chaos::run(&args),
         Task::Stack(args) => stack::run(&args),
         Task::Provision(args) => provision::run(&args).map(|()| ExitCode::SUCCESS),
     };

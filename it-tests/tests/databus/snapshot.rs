@@ -1,7 +1,6 @@
 //! Snapshots beside a running stream: stage 1 replayed in order is exactly the source's table, whatever happens meanwhile.
 
 mod load;
-mod replay;
 
 use super::{SOON, Source};
 use crate::shared::{fresh, stack};
@@ -9,10 +8,10 @@ use anyhow::{Context, Result, ensure};
 use change_event::envelope::{Change, Op};
 use it_tests::{
     harness::{Daemon, Not, Part, Service, Stack, wait_until},
+    replay::Replay,
     topic::{Record, read_all},
 };
 use load::Load;
-use replay::{Replayed, replay};
 use serde_json::{Map, Value};
 use std::{
     collections::BTreeMap,
@@ -30,7 +29,7 @@ trait Snapshotted: Sized {
     /// The table as JSON objects by key, as the server says.
     fn table(&self, columns: &[&str]) -> Result<BTreeMap<String, Map<String, Value>>>;
     /// Waits until stage 1 replays to the table as it is.
-    fn wait_for_equality(&self, columns: &[&str]) -> Result<Replayed>;
+    fn wait_for_equality(&self, columns: &[&str]) -> Result<Replay>;
 }
 
 impl Snapshotted for Source<'_> {
@@ -58,7 +57,7 @@ impl Snapshotted for Source<'_> {
             .collect()
     }
 
-    fn wait_for_equality(&self, columns: &[&str]) -> Result<Replayed> {
+    fn wait_for_equality(&self, columns: &[&str]) -> Result<Replay> {
         let table = self.table(columns)?;
         let only = |row: &Map<String, Value>| -> Map<String, Value> {
             row.iter()
@@ -67,12 +66,12 @@ impl Snapshotted for Source<'_> {
                 .collect()
         };
         wait_until("stage 1 to replay to the table", SOON, || {
-            let replayed = replay(&self.records().map_err(Not::yet)?).map_err(Not::Ever)?;
-            let missing = table.keys().filter(|key| !replayed.rows.contains_key(*key)).count();
-            let extra = replayed.rows.keys().filter(|key| !table.contains_key(*key)).count();
-            let other = table
-                .iter()
-                .filter(|(key, row)| replayed.rows.get(*key).is_some_and(|image| only(image) != **row));
+            let replayed = Replay::of(&self.records().map_err(Not::yet)?).map_err(Not::Ever)?;
+            let rows = replayed.rows("entry");
+            let missing = table.keys().filter(|key| !rows.contains_key(*key)).count();
+            let extra = rows.keys().filter(|key| !table.contains_key(*key)).count();
+            let other =
+                table.iter().filter(|(key, row)| rows.get(*key).is_some_and(|image| only(image) != **row));
             let other: Vec<_> = other.map(|(key, _)| key).collect();
             if missing + extra + other.len() == 0 {
                 return Ok(replayed);
@@ -188,7 +187,7 @@ fn kill_nine_and_ddl_amid_a_snapshot_change_nothing_and_no_chunk_is_lost_g1_g2_g
         "chunks that were done were read again: {} rows",
         replayed.read
     );
-    ensure!(replayed.rows.values().any(|row| row.contains_key("late")), "no row has the new column");
+    ensure!(replayed.rows("entry").values().any(|row| row.contains_key("late")), "no row has the new column");
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! A random column.
 
-use super::{canon::Canon, literal, rng::Rng};
+use super::{canon::Canon, literal};
 use it_tests::harness::Flavour;
+use it_tests::rng::Rng;
 
 /// Every charset of MariaDB that holds text.
 pub(super) const CHARSETS: [&str; 39] = [

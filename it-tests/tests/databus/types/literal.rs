@@ -1,6 +1,6 @@
 //! Random values as SQL, edges more often than their share.
 
-use super::rng::Rng;
+use it_tests::rng::Rng;
 
 /// Makes a value.
 pub(super) type Literal = Box<dyn Fn(&mut Rng) -> String>;

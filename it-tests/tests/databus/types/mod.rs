@@ -5,7 +5,6 @@
 mod canon;
 mod column;
 mod literal;
-mod rng;
 mod table;
 
 use super::{Source, assert_dense, last_lines};
@@ -17,9 +16,9 @@ use change_event::{
 };
 use it_tests::{
     harness::{Flavour, Stack},
+    rng::Rng,
     shared::stack_on,
 };
-use rng::Rng;
 use std::time::{SystemTime, UNIX_EPOCH};
 use table::Table;
 

@@ -1,9 +1,10 @@
 //! A random table.
 
-use super::{column::Column, rng::Rng};
+use super::column::Column;
 use anyhow::{Context, Result, ensure};
 use change_event::Row;
 use it_tests::harness::Flavour;
+use it_tests::rng::Rng;
 
 pub(super) struct Table {
     pub(super) name: String,
