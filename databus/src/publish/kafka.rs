@@ -3,7 +3,7 @@
 //! Transactions: <https://kafka.apache.org/documentation/#semantics>, KIP-98 and KIP-447; client behaviour:
 //! <https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#transactional-producer>.
 
-use super::{PublishError, quiet::Quiet, requests, tally::Tally};
+use super::{PublishError, offsets::Offsets, quiet::Quiet, requests, tally::Tally};
 use crate::stream::ChangeSink;
 use change_event::{
     checkpoint::{self, Checkpoint, changes_topic},
@@ -20,10 +20,7 @@ use rdkafka::{
     message::{DeliveryResult, Header, OwnedHeaders},
     producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
 };
-use std::{
-    sync::atomic::{AtomicBool, AtomicI64, Ordering},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// How long a broker may take to answer a question before it counts as unreachable.
 pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -287,10 +284,8 @@ enum Place {
 /// Hears of every record that the broker has taken.
 struct Deliveries {
     quiet: Quiet,
-    /// One more than the offset of the last record in stage 1.
-    next_offset: AtomicI64,
-    /// An offset was below the one before: the topic was deleted and made anew in between, and what was in it is gone.
-    topic_began_anew: AtomicBool,
+    /// Those of stage 1's records.
+    offsets: Offsets,
 }
 
 impl ClientContext for Deliveries {
@@ -311,10 +306,7 @@ impl ProducerContext for Deliveries {
         // a failed delivery dooms its transaction, and the commit says so
         let Ok(record) = result else { return };
         if place == Place::Stage1 as usize {
-            let before = self.next_offset.swap(record.offset() + 1, Ordering::Relaxed);
-            if record.offset() < before {
-                self.topic_began_anew.store(true, Ordering::Relaxed);
-            }
+            self.offsets.delivered(record.offset());
         }
     }
 }
@@ -343,11 +335,7 @@ impl Publisher {
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "65536")
             .set("message.max.bytes", LARGEST_RECORD)
-            .create_with_context(Deliveries {
-                quiet: Quiet,
-                next_offset: AtomicI64::default(),
-                topic_began_anew: AtomicBool::default(),
-            })
+            .create_with_context(Deliveries { quiet: Quiet, offsets: Offsets::default() })
             .map_err(|cause| PublishError::Definite(format!("kafka client: {cause}")))?;
         let publisher = Self {
             producer,
@@ -393,12 +381,13 @@ impl Publisher {
         while self.producer.in_flight_count() > 0 && Instant::now() < soon {
             std::thread::sleep(ACKNOWLEDGEMENT_LOOK);
         }
-        if self.producer.context().topic_began_anew.load(Ordering::Relaxed) {
+        if self.producer.context().offsets.began_anew() {
             return Err(PublishError::Definite(super::topic_gone(&self.topic)));
         }
         loop {
             match self.producer.commit_transaction(remaining(deadline)) {
                 Ok(()) => {
+                    self.producer.context().offsets.committed();
                     self.open = None;
                     return Ok(());
                 }

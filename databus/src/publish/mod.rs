@@ -3,6 +3,7 @@
 mod inspect;
 mod kafka;
 mod membership;
+mod offsets;
 mod quiet;
 mod reader;
 mod requests;

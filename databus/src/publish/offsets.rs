@@ -1,0 +1,60 @@
+//! Whether stage 1's topic is still the one that was written before, told from the offsets that records were given.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+/// Offsets of delivered records. Reports of one transaction come in any order: the producer's own thread and a commit that waits both fetch them.
+#[derive(Debug, Default)]
+pub(super) struct Offsets {
+    /// One more than the highest so far.
+    next: AtomicI64,
+    /// The same when the last transaction was committed.
+    committed: AtomicI64,
+    began_anew: AtomicBool,
+}
+
+impl Offsets {
+    /// A record was given this offset; one below 0 is not known.
+    pub(super) fn delivered(&self, offset: i64) {
+        if (0..self.committed.load(Ordering::SeqCst)).contains(&offset) {
+            self.began_anew.store(true, Ordering::SeqCst);
+        }
+        self.next.fetch_max(offset.saturating_add(1), Ordering::SeqCst);
+    }
+
+    /// The open transaction is committed: all its records were reported, and whatever comes later stands behind them.
+    pub(super) fn committed(&self) {
+        self.committed.store(self.next.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// Whether a record stands before one of an earlier transaction: the topic was deleted and made anew in between, and what was in it is gone.
+    pub(super) fn began_anew(&self) -> bool {
+        self.began_anew.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(transactions: &[&[i64]]) -> Offsets {
+        let offsets = Offsets::default();
+        for transaction in transactions {
+            transaction.iter().for_each(|offset| offsets.delivered(*offset));
+            offsets.committed();
+        }
+        offsets
+    }
+
+    #[test]
+    fn reports_of_one_transaction_may_come_in_any_order() {
+        assert!(!of(&[&[0, 1, 2], &[6, 7, 4, 5], &[9]]).began_anew());
+        // the client does not know the offset of a record that the broker had taken already
+        assert!(!of(&[&[0, 1], &[3, -1001, 4]]).began_anew());
+    }
+
+    #[test]
+    fn a_record_before_those_of_an_earlier_transaction_tells_of_a_new_topic() {
+        assert!(of(&[&[0, 1, 2], &[0]]).began_anew());
+        assert!(of(&[&[100, 101], &[103], &[7]]).began_anew());
+    }
+}
