@@ -1,6 +1,7 @@
 //! The same scenes of failover for each make of server: another server of the topology takes over, and databus reads on by GTID.
 
 use crate::{
+    documented::documented,
     harness::{DatabaseServer, Flavour, Part, ServerOptions, Service, Stack},
     shared::fresh,
     source::{Source, assert_dense, histories, last_lines, refusal},
@@ -68,6 +69,14 @@ pub fn replica_behind(flavour: Flavour) -> Result<()> {
     source.read_from(&replica)?;
     let (code, message) = refusal(&source.deployment)?;
     ensure!(code == Some(15) && message.contains("is behind them"), "exit code {code:?}:\n{message}");
+    if !flavour.is_mysql() {
+        documented(
+            "lost position: a server that took over and has not all transactions",
+            &source.name,
+            code,
+            &message,
+        )?;
+    }
     replica.sql(if flavour.is_mysql() { "START REPLICA" } else { "START SLAVE" })?;
     replica.wait_caught_up(stack.mariadb()?)?;
     replica.promote()?;
@@ -151,6 +160,9 @@ pub fn stranger(flavour: Flavour) -> Result<()> {
         code == Some(13) && message.contains("the checkpoint belongs to the server"),
         "exit code {code:?}:\n{message}"
     );
+    if !flavour.is_mysql() {
+        documented("lost position: another server at the address", &source.name, code, &message)?;
+    }
     ensure!(source.changes()?.len() == 1, "changes of another server were published");
     Ok(())
 }

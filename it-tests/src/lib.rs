@@ -3,6 +3,8 @@
 #[cfg(feature = "workload")]
 pub mod chaos;
 #[cfg(feature = "workload")]
+pub mod documented;
+#[cfg(feature = "workload")]
 pub mod failover;
 #[cfg(feature = "workload")]
 pub mod flink;

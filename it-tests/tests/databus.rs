@@ -1,5 +1,6 @@
 //! databus against a real MariaDB and Kafka: what it publishes is what the source committed, whatever is killed.
 
+mod bad_input;
 mod chaos;
 mod failover;
 mod high_availability;
@@ -20,6 +21,7 @@ use change_event::{
     envelope::{Change, Op},
 };
 use it_tests::{
+    documented::documented,
     harness::{Not, Part, Service, Stack, wait_until},
     source::{SOON, Source, assert_dense, histories, last_lines, number, refusal},
     topic::read_all,
@@ -311,6 +313,7 @@ fn what_cannot_be_followed_in_a_captured_table_stops_with_file_position_type_and
             .with_context(|| format!("no line says {reason:?} in:\n{log}"))?;
         ensure!(code == Some(1), "exit code {code:?} after {statements}");
         ensure!(error.contains("binlog.0") && error.contains("type "), "no place in: {error}");
+        bad_input::stopped_in_place(reason, &source, &log)?;
         ensure!(source.changes()?.len() == 1, "{} changes after {statements}", source.changes()?.len());
     }
     Ok(())
@@ -383,6 +386,7 @@ fn an_unknown_key_is_refused_with_its_line_and_exit_code_2() -> Result<()> {
     let (code, message) = refusal(&source.deployment)?;
     assert_eq!(code, Some(2), "{message}");
     ensure!(message.contains("pipelines.toml:") && message.contains("broker"), "{message}");
+    documented("an unknown key in `pipelines.toml`", &source.name, code, &message)?;
     Ok(())
 }
 
@@ -398,5 +402,6 @@ fn stage_1_without_its_checkpoint_is_refused_and_never_numbered_again_g6() -> Re
     let (code, message) = refusal(&source.deployment)?;
     assert_eq!(code, Some(1), "{message}");
     ensure!(message.contains("there is no checkpoint beside them"), "{message}");
+    documented("stage 1 without its checkpoint", &source.name, code, &message)?;
     Ok(())
 }

@@ -4,6 +4,7 @@ mod finding;
 mod flavor;
 mod freshness;
 mod history;
+mod last_event;
 mod login;
 mod lost;
 mod mysql_async_transport;

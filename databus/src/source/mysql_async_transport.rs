@@ -4,6 +4,7 @@
 use super::{
     flavor::Flavor,
     history::Start,
+    last_event::LastEvent,
     login::CONNECT,
     transport::{BinlogTransport, HEARTBEAT, TransportError},
 };
@@ -38,7 +39,7 @@ pub(crate) struct MysqlAsyncTransport {
     /// What the last format description said.
     checksum: Option<Checksum>,
     server_id: u32,
-    last: String,
+    last: LastEvent,
 }
 
 impl MysqlAsyncTransport {
@@ -73,7 +74,7 @@ impl MysqlAsyncTransport {
             stream,
             checksum: None,
             server_id: source.server_id,
-            last: format!("{}:{}", position.file, position.pos),
+            last: LastEvent::new(position),
         })
     }
 }
@@ -171,16 +172,10 @@ impl BinlogTransport for MysqlAsyncTransport {
                 None if carries_crc(&bytes) => Checksum::Crc32,
                 None => Checksum::None,
             };
+            let type_code = bytes.get(4).copied();
             let event = RawEvent::parse(bytes, 0, checksum)
-                .map_err(|reason| TransportError::Damaged { after: self.last.clone(), reason })?;
-            if event.header.end_pos > 0 {
-                self.last.clear();
-                let written = std::fmt::Write::write_fmt(
-                    &mut self.last,
-                    format_args!("position {}", event.header.end_pos),
-                );
-                debug_assert!(written.is_ok(), "a String takes any text");
-            }
+                .map_err(|reason| self.last.damaged_next(type_code, reason))?;
+            self.last.note(&event);
             return Ok(event);
         }
     }

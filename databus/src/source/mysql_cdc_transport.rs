@@ -2,6 +2,7 @@
 //! Nothing of its row decoding is used (docs/dependencies.md says why).
 
 use super::{
+    last_event::LastEvent,
     login::CONNECT,
     transport::{BinlogTransport, HEARTBEAT, TransportError},
 };
@@ -27,7 +28,7 @@ pub(crate) struct MysqlCdcTransport {
     events: BinlogEvents,
     checksum: Checksum,
     server_id: u32,
-    last: String,
+    last: LastEvent,
 }
 
 impl MysqlCdcTransport {
@@ -66,12 +67,7 @@ impl MysqlCdcTransport {
             .map_err(|error| TransportError::of_server(source.server_id, &error.to_string_lossy()))?;
         // the client does not export the enum's name; its documented values are 0 for none and 1 for CRC32
         let checksum = if events.parser.checksum_type as u8 == 0 { Checksum::None } else { Checksum::Crc32 };
-        Ok(Self {
-            events,
-            checksum,
-            server_id: source.server_id,
-            last: format!("{}:{}", position.file, position.pos),
-        })
+        Ok(Self { events, checksum, server_id: source.server_id, last: LastEvent::new(position) })
     }
 
     fn read_packet(&mut self) -> Result<Vec<u8>, TransportError> {
@@ -96,16 +92,10 @@ impl BinlogTransport for MysqlCdcTransport {
                 if let Some(checksum) = packet.get(1..).and_then(Checksum::announced_by) {
                     self.checksum = checksum;
                 }
+                let type_code = packet.get(5).copied();
                 let event = RawEvent::parse(packet, 1, self.checksum)
-                    .map_err(|reason| TransportError::Damaged { after: self.last.clone(), reason })?;
-                if event.header.end_pos > 0 {
-                    self.last.clear();
-                    let written = std::fmt::Write::write_fmt(
-                        &mut self.last,
-                        format_args!("position {}", event.header.end_pos),
-                    );
-                    debug_assert!(written.is_ok(), "a String takes any text");
-                }
+                    .map_err(|reason| self.last.damaged_next(type_code, reason))?;
+                self.last.note(&event);
                 Ok(event)
             }
             Some(&STATUS_ERROR) => {

@@ -45,11 +45,11 @@ impl Moment {
 pub(super) struct Killer<'s> {
     scene: &'s Scene<'s>,
     daemons: Vec<Daemon>,
+    /// Commits of each process at the last kill of an active one, as it counts them since its start.
+    commits: Vec<f64>,
     rng: Rng,
     kills: u32,
-    /// The highest version that any process said it had published.
-    seq: f64,
-    /// The last kill that no process has published after yet.
+    /// The first kill of an active process that no process has published after yet.
     waiting_since: Option<Instant>,
     recoveries: Vec<Duration>,
 }
@@ -69,10 +69,10 @@ pub(super) fn kill<'s>(
     let rng = Rng::new(scene.options.seed);
     let mut killer = Killer {
         scene,
+        commits: vec![0.0; daemons.len()],
         daemons,
         rng,
         kills: 0,
-        seq: 0.0,
         waiting_since: Some(Instant::now()),
         recoveries: Vec::new(),
     };
@@ -164,13 +164,18 @@ impl Killer<'_> {
         self.watch()?;
         let active = self.active().unwrap_or(0);
         let victim = if self.rng.one_in(4) { self.rng.below(self.daemons.len()) } else { active };
-        if let Some(daemon) = self.daemons.get_mut(victim) {
-            daemon.kill_9()?;
-            self.kills += 1;
-            if victim == active {
-                self.waiting_since.get_or_insert(Instant::now());
-            }
-            daemon.process_mut().start_again()?;
+        let before = self.daemons.iter().map(commits).collect();
+        let Some(daemon) = self.daemons.get_mut(victim) else { return Ok(()) };
+        daemon.kill_9()?;
+        self.kills += 1;
+        let killed = Instant::now();
+        daemon.process_mut().start_again()?;
+        if victim == active {
+            self.waiting_since.get_or_insert(killed);
+            self.commits = before;
+        }
+        if let Some(commits) = self.commits.get_mut(victim) {
+            *commits = 0.0;
         }
         Ok(())
     }
@@ -178,23 +183,23 @@ impl Killer<'_> {
     /// No process may end by itself, save one of two that the other has fenced, which its supervisor starts again.
     pub(super) fn watch(&mut self) -> Result<()> {
         let several = self.daemons.len() > 1;
-        for daemon in &mut self.daemons {
+        for (daemon, commits) in self.daemons.iter_mut().zip(&mut self.commits) {
             match daemon.process_mut().exit_status() {
                 None => {}
-                Some(status) if several && status.code() == Some(10) => daemon.process_mut().start_again()?,
+                Some(status) if several && status.code() == Some(10) => {
+                    daemon.process_mut().start_again()?;
+                    *commits = 0.0;
+                }
                 Some(status) => bail!("databus ended by itself with {status}: {}", tail(daemon)),
             }
         }
         self.scene.check()
     }
 
-    /// Waits until some process has published since the last kill.
+    /// Waits until some process has published since the last kill of an active one.
     fn recover(&mut self) -> Result<()> {
         self.until("databus to publish again", |killer| {
-            let seq = killer.metric("databus_seq").unwrap_or_default();
-            let goes_on = seq > killer.seq;
-            killer.seq = killer.seq.max(seq);
-            goes_on
+            killer.daemons.iter().zip(&killer.commits).any(|(daemon, before)| commits(daemon) > *before)
         })?;
         if let Some(since) = self.waiting_since.take() {
             self.recoveries.push(since.elapsed());
@@ -226,6 +231,11 @@ impl Killer<'_> {
     pub(super) fn last_lines(&self) -> String {
         self.daemons.iter().map(tail).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// Kafka transactions that a process has committed since its start.
+fn commits(daemon: &Daemon) -> f64 {
+    daemon.metric("databus_commit_seconds_count").ok().flatten().unwrap_or_default()
 }
 
 fn tail(daemon: &Daemon) -> String {

@@ -28,6 +28,10 @@ pub enum Fault {
     LoseAnswers,
     /// Holds back each piece of an answer for this long.
     Slow(Duration),
+    /// Flips a bit of the first answer that holds these bytes, in their first one; then passes everything on.
+    FlipOnce(&'static [u8]),
+    /// Passes the first answer that holds these bytes on up to the middle of them and closes its connection; then passes everything on.
+    CutOnce(&'static [u8]),
 }
 
 /// A running proxy; ends, with its connections, on drop.
@@ -104,6 +108,16 @@ impl State {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends a fault that is to happen once; true for the one who ended it.
+    fn is_over(&self, fault: Fault) -> bool {
+        let mut present = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = *present == fault;
+        if ended {
+            *present = Fault::None;
+        }
+        ended
+    }
+
     /// Carries one connection on two threads, one for each direction.
     fn carry(self: &Arc<Self>, client: TcpStream) {
         if self.fault() == Fault::Refuse {
@@ -140,26 +154,51 @@ impl State {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => continue,
                 Err(_) => break,
             };
-            match self.fault() {
+            let mut last = false;
+            let present = self.fault();
+            let length = match present {
                 Fault::LoseAnswers if answers => {
                     lost = true;
                     continue;
                 }
-                Fault::Slow(pause) if answers => std::thread::sleep(pause),
-                _ => {}
-            }
+                Fault::Slow(pause) if answers => {
+                    std::thread::sleep(pause);
+                    length
+                }
+                Fault::FlipOnce(bytes) if answers => {
+                    if let Some(at) = place_of(bytes, &piece[..length])
+                        && self.is_over(present)
+                    {
+                        piece[at] ^= 1;
+                    }
+                    length
+                }
+                Fault::CutOnce(bytes) if answers => match place_of(bytes, &piece[..length]) {
+                    Some(at) if self.is_over(present) => {
+                        last = true;
+                        at + bytes.len() / 2
+                    }
+                    _ => length,
+                },
+                _ => length,
+            };
             // what was read before a freeze began waits for its end
             while self.fault() == Fault::Freeze && self.generation.load(Ordering::SeqCst) == generation {
                 std::thread::sleep(TICK);
             }
             if self.generation.load(Ordering::SeqCst) != generation
                 || to.write_all(piece.get(..length).unwrap_or_default()).is_err()
+                || last
             {
                 break;
             }
         }
         let _closed = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
     }
+}
+
+fn place_of(bytes: &[u8], piece: &[u8]) -> Option<usize> {
+    piece.windows(bytes.len().max(1)).position(|window| window == bytes)
 }
 
 #[cfg(test)]
@@ -210,6 +249,20 @@ mod tests {
         stream.set_read_timeout(Some(LONG)).unwrap();
         stream.read_exact(&mut byte).unwrap();
         assert_eq!(byte, [8]);
+    }
+
+    #[test]
+    fn a_bit_is_flipped_once_and_an_answer_cut_once() {
+        let (target, _) = adder();
+        let proxy = Proxy::start(target).unwrap();
+        let mut stream = TcpStream::connect(proxy.address()).unwrap();
+        proxy.set(Fault::FlipOnce(&[8]));
+        assert_eq!(ask(&mut stream, LONG).unwrap(), 9);
+        assert_eq!(ask(&mut stream, LONG).unwrap(), 8);
+        proxy.set(Fault::CutOnce(&[8]));
+        assert!(ask(&mut stream, LONG).is_err());
+        let mut stream = TcpStream::connect(proxy.address()).unwrap();
+        assert_eq!(ask(&mut stream, LONG).unwrap(), 8);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::{SOON, Source, assert_dense, fresh, last_lines, stack};
 use anyhow::{Context, Result, bail, ensure};
 use it_tests::{
+    documented::documented,
     harness::{Daemon, Not, Part, Service, Stack, wait_until},
     topic,
 };
@@ -25,11 +26,11 @@ fn with_one_change<'a>(stack: &'a Stack) -> Result<(Source<'a>, Daemon, String)>
     Ok((source, databus, topic))
 }
 
-fn ends_saying(mut databus: Daemon, code: i32, words: &str) -> Result<()> {
+fn ends_saying(mut databus: Daemon, code: i32, words: &str) -> Result<String> {
     let found = databus.wait_exit()?;
     ensure!(found == Some(code), "exit code {found:?}: {}", last_lines(&databus));
     ensure!(databus.log()?.contains(words), "{words:?} is not in: {}", last_lines(&databus));
-    Ok(())
+    databus.log()
 }
 
 #[test]
@@ -38,7 +39,8 @@ fn a_databus_that_is_fenced_from_outside_its_group_ends_with_code_10_scenario_18
     let (source, databus, _) = with_one_change(stack)?;
     topic::take_over(&stack.kafka_brokers()?, &format!("databus.{}", source.name))?;
     source.sql("INSERT INTO entry VALUES (2, 'after')")?;
-    ends_saying(databus, 10, "another databus has taken over")?;
+    let log = ends_saying(databus, 10, "another databus has taken over")?;
+    documented("another process takes over", &source.name, Some(10), &log)?;
     ensure!(source.changes()?.len() == 1, "a fenced process published");
     Ok(())
 }
@@ -46,9 +48,10 @@ fn a_databus_that_is_fenced_from_outside_its_group_ends_with_code_10_scenario_18
 #[test]
 fn a_stage_1_topic_with_more_partitions_stops_the_stream_scenario_18() -> Result<()> {
     let stack = stack()?;
-    let (_source, databus, topic) = with_one_change(stack)?;
+    let (source, databus, topic) = with_one_change(stack)?;
     topic::widen(&stack.kafka_brokers()?, &topic, 2)?;
-    ends_saying(databus, 1, "has 2 partitions but must have 1")
+    let log = ends_saying(databus, 1, "has 2 partitions but must have 1")?;
+    documented("stage 1 with more than one partition", &source.name, Some(1), &log)
 }
 
 #[test]
@@ -56,10 +59,12 @@ fn a_stage_1_topic_that_is_deleted_stops_the_stream_and_the_next_start_scenario_
     let stack = stack()?;
     let (source, databus, topic) = with_one_change(stack)?;
     topic::delete(&stack.kafka_brokers()?, &topic)?;
-    ends_saying(databus, 1, "was deleted while it was in use")?;
+    let log = ends_saying(databus, 1, "was deleted while it was in use")?;
+    documented("stage 1 deleted while it is written", &source.name, Some(1), &log)?;
     // it would make the topic anew, and number on in it as if the changes before were there
     let next = source.deployment.daemon_unready("databus", &["run"])?;
-    ends_saying(next, 1, "its topic was deleted and made anew")
+    let log = ends_saying(next, 1, "its topic was deleted and made anew")?;
+    documented("stage 1 deleted between two runs", &source.name, Some(1), &log)
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::{SOON, Source, assert_dense, last_lines};
 use crate::shared::{fresh, stack};
 use anyhow::{Context, Result, ensure};
 use it_tests::{
+    documented::documented,
     harness::{Fault, Flavour, Not, Part, Proxy, Service, Stack, wait_until},
     source_tls,
 };
@@ -67,6 +68,12 @@ fn of_two_readers_with_one_server_id_the_older_ends_with_an_error_of_its_own_in_
         Ok(())
     };
     told(first.wait_exit()?, first.log()?)?;
+    documented(
+        "lost position: two readers with one `server_id`",
+        &one.name,
+        first.process_mut().exit_status().and_then(|status| status.code()),
+        &first.log()?,
+    )?;
     first.start_again()?;
     told(second.wait_exit()?, second.log()?)?;
     // the one that is left reads in peace

@@ -4,6 +4,7 @@ use super::{SOON, Source, refusal};
 use crate::shared::fresh;
 use anyhow::{Context, Result, ensure};
 use change_event::checkpoint::BinlogPosition;
+use it_tests::documented::documented;
 use it_tests::harness::{Not, Part, Service, Stack, wait_until};
 
 const COLUMNS: &str = "id INT PRIMARY KEY, note LONGTEXT NOT NULL";
@@ -56,13 +57,15 @@ fn read_into_the_second_file(stack: &Stack) -> Result<(Source<'_>, BinlogPositio
     Ok((source, position))
 }
 
-fn assert_refused(source: &Source<'_>, code: i32, parts: &[&str]) -> Result<()> {
+/// `input`: the row of docs/bad-input.md.
+fn assert_refused(source: &Source<'_>, input: &str, code: i32, parts: &[&str]) -> Result<()> {
     let before = source.changes()?.len();
     let (found, message) = refusal(&source.deployment)?;
     ensure!(found == Some(code), "exit code {found:?} and not {code}:\n{message}");
     for part in parts {
         ensure!(message.contains(part), "{part:?} is not in:\n{message}");
     }
+    documented(input, &source.name, found, &message)?;
     ensure!(!message.contains(" ready"), "ready before it was refused:\n{message}");
     ensure!(source.changes()?.len() == before, "changes behind a gap were published");
     Ok(())
@@ -73,7 +76,12 @@ fn a_binlog_begun_anew_is_refused_even_where_the_stored_position_exists_again_sc
     let stack = own_stack("databus-reset-boundary")?;
     let (source, position) = read_into_the_second_file(&stack)?;
     begin_anew_with_an_event_that_ends_at(&source, position.pos)?;
-    assert_refused(&source, 12, &["another history", "the last transaction before it was"])
+    assert_refused(
+        &source,
+        "lost position: a binlog begun anew in which the stored place exists again",
+        12,
+        &["another history", "the last transaction before it was"],
+    )
 }
 
 #[test]
@@ -82,7 +90,12 @@ fn a_binlog_begun_anew_is_refused_where_the_stored_position_lies_inside_an_event
     let (source, _) = read_into_the_second_file(&stack)?;
     source.sql("RESET MASTER; FLUSH BINARY LOGS")?;
     insert(&source, 2, 90_000)?;
-    assert_refused(&source, 12, &["another history", "no event begins there"])
+    assert_refused(
+        &source,
+        "lost position: a binlog begun anew in which no event begins at the stored place",
+        12,
+        &["another history", "no event begins there"],
+    )
 }
 
 #[test]
@@ -96,7 +109,12 @@ fn a_purged_file_is_refused_with_the_oldest_that_is_left_scenario_4() -> Result<
         let files = source.sql("PURGE BINARY LOGS TO 'binlog.000004'; SHOW BINARY LOGS").map_err(Not::yet)?;
         if files.contains("binlog.000002") { Err(Not::Yet(files)) } else { Ok(()) }
     })?;
-    assert_refused(&source, 11, &["has purged the binlog file binlog.000002", "is binlog.000004", "snapshot"])
+    assert_refused(
+        &source,
+        "lost position: a binlog file purged before it was read",
+        11,
+        &["has purged the binlog file binlog.000002", "is binlog.000004", "snapshot"],
+    )
 }
 
 #[test]
@@ -105,12 +123,27 @@ fn a_position_past_the_end_or_in_a_file_that_is_not_there_yet_is_another_history
     let stack = own_stack("databus-past-end")?;
     let (source, _) = read_into_the_second_file(&stack)?;
     source.sql("RESET MASTER")?;
-    assert_refused(&source, 12, &["another history", "the files are binlog.000001"])?;
+    assert_refused(
+        &source,
+        "lost position: a binlog that ends before the stored file",
+        12,
+        &["another history", "the files are binlog.000001"],
+    )?;
     source.sql("FLUSH BINARY LOGS")?;
-    assert_refused(&source, 12, &["another history", "binlog.000002 ends at"])?;
+    assert_refused(
+        &source,
+        "lost position: a binlog file that is cut before the stored place",
+        12,
+        &["another history", "binlog.000002 ends at"],
+    )?;
     source.sql("RESET MASTER TO 999998")?;
     // a higher number is purged or begun anew, and what is left cannot tell which: nothing is skipped either way
-    assert_refused(&source, 11, &["has purged the binlog file binlog.000002"])
+    assert_refused(
+        &source,
+        "lost position: a binlog file purged before it was read",
+        11,
+        &["has purged the binlog file binlog.000002"],
+    )
 }
 
 #[test]

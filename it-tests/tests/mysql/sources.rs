@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use change_event::envelope::{Change, Op};
 use it_tests::{
+    documented::documented,
     failover,
     harness::{Flavour, Part, Service, Stack},
     shared::{fresh, stack_on},
@@ -120,6 +121,26 @@ fn a_mysql_that_cannot_be_followed_is_refused_with_the_statements_that_settle_it
     ] {
         ensure!(message.contains(part), "{part:?} is not in:\n{message}");
     }
+    Ok(())
+}
+
+#[test]
+fn partial_json_updates_are_refused_at_the_start_and_stop_the_stream_in_their_place_g7() -> Result<()> {
+    let stack = own_stack("mysql-partial-json")?;
+    let source = Source::new(&stack, "id INT PRIMARY KEY, doc JSON NOT NULL")?;
+    source.sql("SET GLOBAL binlog_row_value_options = 'PARTIAL_JSON'")?;
+    let (code, message) = refusal(&source.deployment)?;
+    documented("`binlog_row_value_options=PARTIAL_JSON` (MySQL)", &source.name, code, &message)?;
+    source.sql("SET GLOBAL binlog_row_value_options = ''")?;
+    let mut databus = source.deployment.databus()?;
+    source
+        .sql(r#"INSERT INTO entry VALUES (1, '{"a": 1, "b": "a text that is longer than what changes"}')"#)?;
+    source.wait_for_changes(1)?;
+    // as any session may
+    source.sql("SET SESSION binlog_row_value_options = 'PARTIAL_JSON'; UPDATE entry SET doc = JSON_SET(doc, '$.a', 2)")?;
+    let code = databus.wait_exit()?;
+    documented("a partial JSON update (MySQL)", &source.name, code, &databus.log()?)?;
+    ensure!(source.changes()?.len() == 1, "half an update was published");
     Ok(())
 }
 
