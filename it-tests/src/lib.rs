@@ -2,6 +2,7 @@
 
 #[cfg(feature = "workload")]
 pub mod chaos;
+pub mod debezium;
 #[cfg(feature = "workload")]
 pub mod documented;
 #[cfg(feature = "workload")]

@@ -9,6 +9,7 @@ mod kafka_faults;
 mod links;
 mod many_sources;
 mod operations;
+mod parity;
 mod positions;
 mod readers;
 mod snapshot;

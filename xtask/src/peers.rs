@@ -9,6 +9,11 @@ use it_tests::harness::paths::{KAFKA_VERSION, Peer, connect_lib, java_home, peer
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Whether the peer that the tests compare stage 1 with is there.
+pub(crate) fn has_debezium() -> bool {
+    connect_lib().is_dir() && peer_home(Peer::Debezium).is_dir()
+}
+
 /// Fetches or builds what is missing of these peers.
 pub(crate) fn provision(peers: &[Peer]) -> anyhow::Result<()> {
     for peer in peers {

@@ -1,11 +1,11 @@
 //! Brings a bare machine to where the tests and the demo can run. Does nothing for what is already there.
 
 use crate::progress::step;
-use crate::{debian, maven, packages};
+use crate::{debian, maven, packages, peers};
 use anyhow::{Context, bail};
 use clap::Args;
 use it_tests::harness::Flavour;
-use it_tests::harness::paths::{cache_dir, program, repo_root};
+use it_tests::harness::paths::{Peer, cache_dir, program, repo_root};
 use it_tests::harness::record::DirLock;
 use std::process::Command;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &ProvisionArgs) -> anyhow::Result<()> {
 pub(crate) fn provision(servers: &[Flavour]) -> anyhow::Result<()> {
     let missing = |server: &&Flavour| !server.is_there();
     let bare = !packages::missing().is_empty() || !maven::has_kafka() || !maven::has_elasticsearch();
-    let whole = !bare && maven::has_flink();
+    let whole = !bare && maven::has_flink() && peers::has_debezium();
     check_disk(if bare { WANTED_GB } else { WANTED_AGAIN_GB })?;
     if whole && !servers.iter().any(|server| missing(&server)) {
         return Ok(());
@@ -59,6 +59,8 @@ pub(crate) fn provision(servers: &[Flavour]) -> anyhow::Result<()> {
     if !maven::has_flink() {
         step("fetch flink's json format (6 MB)", maven::fetch_flink)?;
     }
+    // what stage 1 is compared with
+    peers::provision(&[Peer::Debezium])?;
     for server in servers.iter().filter(missing) {
         step(&debian::what(*server), || debian::fetch(*server))?;
     }

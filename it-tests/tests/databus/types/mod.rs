@@ -2,10 +2,10 @@
 //!
 //! A failing run prints its seed; `DATABUS_TYPES_SEED=<seed>` runs it again.
 
-mod canon;
-mod column;
-mod literal;
-mod table;
+pub(super) mod canon;
+pub(super) mod column;
+pub(super) mod literal;
+pub(super) mod table;
 
 use super::{Source, assert_dense, last_lines};
 use crate::shared::{stack, unique};
@@ -23,7 +23,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use table::Table;
 
 const TABLES: u32 = 16;
-const ROWS: u32 = 24;
+/// Rows of each table.
+pub(super) const ROWS: u32 = 24;
 
 fn seed() -> Result<u64> {
     match std::env::var("DATABUS_TYPES_SEED") {
@@ -73,7 +74,7 @@ fn every_value_streams_as_select_returns_it(stack: &Stack, flavour: Flavour) -> 
 }
 
 /// Each image of each row of `table`: after it was created, before and after its update, before it was deleted.
-fn compare(table: &Table, selected: &str, changes: &[Vec<u8>]) -> Result<()> {
+pub(super) fn compare(table: &Table, selected: &str, changes: &[Vec<u8>]) -> Result<()> {
     let mut images = 0;
     for value in changes {
         let change = Change::parse(value)?;

@@ -6,29 +6,34 @@ use change_event::Row;
 use it_tests::harness::Flavour;
 use it_tests::rng::Rng;
 
-pub(super) struct Table {
-    pub(super) name: String,
-    pub(super) ddl: String,
-    columns: Vec<Column>,
+pub(in crate::databus) struct Table {
+    pub(in crate::databus) name: String,
+    pub(in crate::databus) ddl: String,
+    pub(in crate::databus) columns: Vec<Column>,
 }
 
 impl Table {
-    pub(super) fn random(name: &str, flavour: Flavour, rng: &mut Rng) -> Self {
+    pub(in crate::databus) fn random(name: &str, flavour: Flavour, rng: &mut Rng) -> Self {
         let count = 6 + rng.below(10);
         let columns: Vec<_> =
             (0..count).map(|at| Column::random(&format!("c{at} \"é`"), flavour, rng)).collect();
-        let mut parts = vec!["id INT NOT NULL".to_owned(), "pad INT NOT NULL DEFAULT 0".to_owned()];
-        parts.extend(columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.ddl)));
         // some keys have two columns, the second first
         let second = columns.iter().find(|column| column.fits_a_key).filter(|_| rng.one_in(3));
         let key = second.map_or("id".to_owned(), |column| format!("{}, id", quoted(&column.name)));
+        Self::of(name, columns, &key)
+    }
+
+    /// A table of these columns, and `id` and `pad` in front of them.
+    pub(in crate::databus) fn of(name: &str, columns: Vec<Column>, key: &str) -> Self {
+        let mut parts = vec!["id INT NOT NULL".to_owned(), "pad INT NOT NULL DEFAULT 0".to_owned()];
+        parts.extend(columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.ddl)));
         parts.push(format!("PRIMARY KEY ({key})"));
         let ddl = format!("CREATE TABLE {name} ({}) CHARACTER SET utf8mb4", parts.join(", "));
         Self { name: name.to_owned(), ddl, columns }
     }
 
     /// A row with this id and random values in all columns that take some.
-    pub(super) fn insert(&self, id: u32, rng: &mut Rng) -> String {
+    pub(in crate::databus) fn insert(&self, id: u32, rng: &mut Rng) -> String {
         let mut names = vec!["id".to_owned()];
         let mut values = vec![id.to_string()];
         for column in &self.columns {
@@ -41,7 +46,7 @@ impl Table {
     }
 
     /// All rows: id and each column's canonical text.
-    pub(super) fn select(&self) -> String {
+    pub(in crate::databus) fn select(&self) -> String {
         let list: Vec<_> = self
             .columns
             .iter()
@@ -54,7 +59,7 @@ impl Table {
     }
 
     /// An error unless the streamed row says what SELECT said.
-    pub(super) fn compare(&self, selected: &[&str], streamed: &Row<'_>) -> Result<()> {
+    pub(in crate::databus) fn compare(&self, selected: &[&str], streamed: &Row<'_>) -> Result<()> {
         ensure!(selected.len() == self.columns.len() + 1, "{} cells", selected.len());
         ensure!(
             streamed.columns().count() == self.columns.len() + 2,
