@@ -15,6 +15,7 @@ mod ages;
 pub mod binlog;
 mod check;
 mod error;
+mod file;
 mod live;
 mod metrics;
 mod output;
@@ -34,11 +35,13 @@ mod tail;
 
 pub use check::check;
 pub use error::DatabusError;
+pub use file::{FileError, read_file};
 pub use metrics::Metrics;
 pub use output::Output;
 pub use position::{Change, Target, change, show};
 pub use snapshot::{Wanted as WantedSnapshot, request as request_snapshot};
 pub use source::LostPosition;
+pub use stream::Counts;
 pub use tail::{Form, From, Tail, tail};
 
 use anyhow::Context;

@@ -19,6 +19,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[derive(Debug, Clone)]
 pub struct Metrics {
     rows: IntCounterVec,
+    file_rows: IntGaugeVec,
+    marks: IntCounterVec,
+    prepared_xa: IntGaugeVec,
+    statements: IntCounterVec,
     transactions: IntCounterVec,
     commits: HistogramVec,
     seq: IntGaugeVec,
@@ -45,9 +49,31 @@ impl Metrics {
         let counter = |name: &str, help: &str| IntCounterVec::new(Opts::new(name, help), &by_source);
         let metrics = Self {
             rows: IntCounterVec::new(
-                Opts::new("databus_rows_total", "rows of captured tables: seen = published + repeated (G1)"),
+                Opts::new(
+                    "databus_rows_total",
+                    "rows of captured tables: seen = published + repeated + undone (G1)",
+                ),
                 &["source", "outcome"],
             )?,
+            file_rows: IntGaugeVec::new(
+                Opts::new(
+                    "databus_binlog_file_rows",
+                    "rows of captured tables in the binlog file that is read now, since it or this process began: seen = published + repeated + undone (G1)",
+                ),
+                &["source", "outcome"],
+            )?,
+            marks: IntCounterVec::new(
+                Opts::new(
+                    "databus_marks_total",
+                    "captured tables that were emptied, or that need a snapshot, by a statement",
+                ),
+                &["source", "mark"],
+            )?,
+            statements: counter(
+                "databus_statements_elsewhere_total",
+                "changes in statement format in databases without captured tables: lost if a view, trigger or routine there writes to one",
+            )?,
+            prepared_xa: gauge("databus_xa_prepared", "XA transactions that are prepared and undecided")?,
             transactions: counter("databus_transactions_total", "source transactions completed")?,
             commits: HistogramVec::new(
                 HistogramOpts::new("databus_commit_seconds", "time of a kafka commit")
@@ -104,6 +130,10 @@ impl Metrics {
             )?,
         };
         registry.register(Box::new(metrics.rows.clone()))?;
+        registry.register(Box::new(metrics.file_rows.clone()))?;
+        registry.register(Box::new(metrics.marks.clone()))?;
+        registry.register(Box::new(metrics.statements.clone()))?;
+        registry.register(Box::new(metrics.prepared_xa.clone()))?;
         registry.register(Box::new(metrics.transactions.clone()))?;
         registry.register(Box::new(metrics.commits.clone()))?;
         for counter in [&metrics.restarts, &metrics.changes] {
@@ -128,6 +158,13 @@ impl Metrics {
             seen: self.rows.with_label_values(&[source, "seen"]),
             published: self.rows.with_label_values(&[source, "published"]),
             repeated: self.rows.with_label_values(&[source, "repeated"]),
+            undone: self.rows.with_label_values(&[source, "undone"]),
+            file_rows: ["seen", "published", "repeated", "undone"]
+                .map(|outcome| self.file_rows.with_label_values(&[source, outcome])),
+            truncates: self.marks.with_label_values(&[source, "truncate"]),
+            snapshots_needed: self.marks.with_label_values(&[source, "snapshot-needed"]),
+            statements_elsewhere: self.statements.with_label_values(&by),
+            prepared_xa: self.prepared_xa.with_label_values(&by),
             transactions: self.transactions.with_label_values(&by),
             commits: self.commits.with_label_values(&by),
             seq: self.seq.with_label_values(&by),
@@ -159,6 +196,12 @@ pub struct SourceMetrics {
     seen: IntCounter,
     published: IntCounter,
     repeated: IntCounter,
+    undone: IntCounter,
+    file_rows: [IntGauge; 4],
+    truncates: IntCounter,
+    snapshots_needed: IntCounter,
+    prepared_xa: IntGauge,
+    statements_elsewhere: IntCounter,
     transactions: IntCounter,
     /// Seconds of each Kafka commit.
     pub commits: Histogram,
@@ -255,12 +298,25 @@ impl SourceMetrics {
         }
     }
 
-    /// Adds what was counted since `before`.
-    pub fn add(&self, before: Counts, now: Counts) {
-        self.seen.inc_by(now.seen - before.seen);
-        self.published.inc_by(now.published - before.published);
-        self.repeated.inc_by(now.repeated - before.repeated);
-        self.transactions.inc_by(now.transactions - before.transactions);
+    /// Adds what was counted since the last time.
+    pub fn add(&self, counted: Counts) {
+        self.seen.inc_by(counted.seen);
+        self.published.inc_by(counted.published);
+        self.repeated.inc_by(counted.repeated);
+        self.undone.inc_by(counted.undone);
+        self.transactions.inc_by(counted.transactions);
+        self.truncates.inc_by(counted.truncates);
+        self.snapshots_needed.inc_by(counted.snapshots_needed);
+        self.statements_elsewhere.inc_by(counted.statements_elsewhere);
+    }
+
+    /// Tells what was counted in the current file, and how many XA transactions wait for their decision.
+    pub fn observe_file(&self, counts: Counts, prepared_xa: usize) {
+        let outcomes = [counts.seen, counts.published, counts.repeated, counts.undone];
+        for (gauge, rows) in self.file_rows.iter().zip(outcomes) {
+            gauge.set(i64::try_from(rows).unwrap_or(i64::MAX));
+        }
+        self.prepared_xa.set(i64::try_from(prepared_xa).unwrap_or(i64::MAX));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     status::Status,
     stream::{Assembler, Counts, Step, StreamError},
 };
-use change_event::checkpoint::{Checkpoint, SourceIdentity};
+use change_event::checkpoint::{BinlogPosition, Checkpoint, SourceIdentity};
 use pipeline_config::Databus;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
@@ -26,8 +26,6 @@ const SNAPSHOT_WAIT: Duration = Duration::from_millis(1);
 /// How often the checkpoint moves while no captured row does, so that an idle table never holds on to old binlogs.
 const IDLE_CHECKPOINT: Duration = Duration::from_secs(1);
 
-/// Longest silence of a source that sends a heartbeat every second: the link is dead after it, whatever TCP hopes.
-const SILENCE: Duration = Duration::from_secs(5);
 /// How often the lag is told, busy or not.
 const OBSERVE: Duration = Duration::from_secs(1);
 
@@ -55,6 +53,8 @@ pub enum SessionError {
 pub(crate) struct Session<'a> {
     /// Events.
     pub feed: Feed,
+    /// Reads on from somewhere else.
+    pub reopen: &'a dyn Fn(&BinlogPosition) -> Result<Feed, TransportError>,
     /// Follows them.
     pub assembler: Assembler,
     /// Takes what comes out.
@@ -148,7 +148,8 @@ impl Session<'_> {
         let mut between = true;
         let mut last_checkpoint = Instant::now();
         let mut last_observed = Instant::now();
-        let mut last_heard = Instant::now();
+        // of the last event
+        let mut timestamp = 0;
         let halt = loop {
             if let Some(halt) = halt() {
                 break halt;
@@ -161,27 +162,39 @@ impl Session<'_> {
             } else {
                 (IDLE_WAIT, false)
             };
-            match self.feed.next(wait)? {
-                Some(event) => {
-                    last_heard = Instant::now();
-                    let mut sink = Tap { publisher: self.publisher, snapshots: &mut self.snapshots };
-                    match self.assembler.handle(&event, &mut sink)? {
-                        Step::Boundary => {
+            let mut sink = Tap { publisher: self.publisher, snapshots: &mut self.snapshots };
+            let step = match self.assembler.go_on(&mut sink)? {
+                Some(step) => Some(step),
+                None => match self.feed.next(wait)? {
+                    Some(event) => {
+                        timestamp = event.header.timestamp;
+                        Some(self.assembler.handle(event, &mut sink)?)
+                    }
+                    None => None,
+                },
+            };
+            match step {
+                Some(step) => {
+                    match step {
+                        Step::Boundary | Step::Jump => {
                             between = true;
-                            counted.completed(event.header.timestamp, self.publisher.open_changes());
+                            let committed_at = self.assembler.committed_at(timestamp);
+                            counted.completed(committed_at, self.publisher.open_changes());
                         }
                         Step::Inside => between = false,
                         Step::Heartbeat => {}
+                    }
+                    if step == Step::Jump {
+                        if self.publisher.open_changes() > 0 {
+                            self.commit(&mut counted)?;
+                            last_checkpoint = Instant::now();
+                        }
+                        self.feed = (self.reopen)(&self.assembler.next_position())?;
                     }
                 }
                 None if caught_up => {
                     self.commit(&mut counted)?;
                     last_checkpoint = Instant::now();
-                }
-                None if last_heard.elapsed() >= SILENCE => {
-                    return Err(
-                        TransportError::Lost(format!("not even a heartbeat came for {SILENCE:?}")).into()
-                    );
                 }
                 None => {}
             }
@@ -263,6 +276,7 @@ impl Session<'_> {
             } else {
                 passed.max(self.checkpoint.as_of)
             },
+            prepared_xa: resume.prepared_xa,
             snapshots: self.snapshots.progress().to_vec(),
         }
     }
@@ -270,16 +284,17 @@ impl Session<'_> {
     fn commit(&mut self, counted: &mut Counted) -> Result<(), PublishError> {
         let next = self.next_checkpoint();
         let counts = self.assembler.counts();
-        if counts.seen != counts.published + counts.repeated {
+        if !counts.add_up() {
             return Err(PublishError::Definite(format!(
-                "rows do not add up at {}:{}: seen {}, published {}, repeated {}; nothing of this batch was committed (G1)",
-                next.position.file, next.position.pos, counts.seen, counts.published, counts.repeated
+                "rows do not add up at {}:{}: {counts:?}; nothing of this batch was committed (G1)",
+                next.position.file, next.position.pos
             )));
         }
         let started = Instant::now();
         self.publisher.commit(&next)?;
         self.metrics.commits.observe(started.elapsed().as_secs_f64());
-        self.metrics.add(counted.counts, counts);
+        self.metrics.add(counts.since(counted.counts));
+        self.metrics.observe_file(self.assembler.file_counts(), next.prepared_xa.len());
         self.metrics.published(&counted.committed_at);
         let metrics = self.metrics;
         self.publisher.take_tally(|table, op, count| metrics.changes(table, op, count));

@@ -14,13 +14,16 @@ use crate::{
     publish::{Inbox, Membership, PublishError, Publisher, Role, Stage1, instance_name},
     session::{Ended as SessionEnded, Halt, Session, SessionError},
     snapshot::{self, Snapshots},
-    source::{LostPosition, Server, TransportError, confirm, preflight, told_columns, watch_horizon},
+    source::{
+        Feed, LostPosition, Server, Start, TransportError, answers_as, confirm, preflight, told_columns,
+        watch_horizon,
+    },
     status::{State, Status},
     stream::{Assembler, Resume, StreamError},
 };
 use change_event::{
     Epoch, Version,
-    checkpoint::{Checkpoint, SnapshotCause},
+    checkpoint::{BinlogPosition, Checkpoint, SnapshotCause},
 };
 use pipeline_config::{Config, SnapshotMode, Source};
 use secrecy::SecretString;
@@ -348,6 +351,8 @@ impl Worker {
             inside: None,
             gtids: None,
             as_of: before.and_then(|before| before.as_of),
+            // no snapshot shows their rows: they come at their XA COMMIT
+            prepared_xa: before.map_or_else(Vec::new, |before| before.prepared_xa.clone()),
             snapshots: snapshot::of_all(&self.source, cause),
         })
     }
@@ -384,10 +389,22 @@ impl Worker {
                     inside: None,
                     gtids: None,
                     as_of: None,
+                    prepared_xa: Vec::new(),
                     snapshots: Vec::new(),
                 }))
             }
         }
+    }
+
+    /// Connects and reads from there on. A server that takes the connection and says nothing holds a thread of its own, and nobody else.
+    async fn open(&self, start: &Start, position: &BinlogPosition) -> Result<Feed, TransportError> {
+        let (source, password, runtime) = (self.source.clone(), self.password.clone(), self.runtime.clone());
+        let (start, position) = (start.clone(), position.clone());
+        tokio::task::spawn_blocking(move || {
+            crate::source::open(&source, &password, &start, &position, &runtime)
+        })
+        .await
+        .map_err(|cause| TransportError::Lost(format!("the connecting thread ended: {cause}")))?
     }
 
     fn session(
@@ -406,17 +423,8 @@ impl Worker {
                     gtids = checkpoint.gtids, "another server answers and has what was read: reading on by gtid");
             }
             let told = told_columns(&self.source, &self.password).await?;
-            let (source, password, position) =
-                (self.source.clone(), self.password.clone(), checkpoint.position.clone());
-            let (from, runtime) = (start.clone(), self.runtime.clone());
-            // a server that takes the connection and says nothing holds this thread, and nobody else
-            let connecting = tokio::task::spawn_blocking(move || {
-                crate::source::open(&source, &password, &from, &position, &runtime)
-            });
-            let connected = connecting
-                .await
-                .map_err(|cause| TransportError::Lost(format!("the connecting thread ended: {cause}")))?;
-            Ok::<_, SessionError>((connected?, start, told))
+            let feed = self.open(&start, &checkpoint.position).await?;
+            Ok::<_, SessionError>((feed, start, told))
         });
         let (feed, start, told) = match connected {
             Continue(connected) => connected?,
@@ -426,6 +434,23 @@ impl Worker {
                 return Err(TransportError::Lost("it does not answer".to_owned()).into());
             }
         };
+        let here = Start { by_gtid: false, ..start.clone() };
+        let reopen = |position: &BinlogPosition| {
+            let reopened = self.unless_leaving(term, async {
+                // a position says nothing on another server
+                answers_as(&self.source, &self.password, &here.identity).await?;
+                self.open(&here, position).await
+            });
+            match reopened {
+                Continue(feed) => feed,
+                Break(_) => Err(TransportError::Lost("left while connecting again".to_owned())),
+            }
+        };
+        if start.moved && !checkpoint.prepared_xa.is_empty() {
+            tracing::warn!(source = %self.source.name, prepared = checkpoint.prepared_xa.len(),
+                "XA transactions were prepared on the server before this one, and where they are in this one's binlog is not known: \
+                 the XA COMMIT of one that changed captured tables will stop the source");
+        }
         let tables = self
             .source
             .tables
@@ -441,6 +466,8 @@ impl Worker {
             gtid: checkpoint.gtid.clone(),
             gtids: start.gtids,
             arrived: !start.by_gtid,
+            // their places are those of one server's binlog
+            prepared_xa: if start.moved { Vec::new() } else { checkpoint.prepared_xa.clone() },
         };
         self.status.set(State::Active, "streaming");
         tracing::info!(source = %self.source.name, "streaming");
@@ -457,6 +484,7 @@ impl Worker {
             snapshots: Snapshots::new(reading, checkpoint.snapshots.clone()),
             inbox,
             feed,
+            reopen: &reopen,
             assembler: Assembler::new(&self.source.name, tables, resume).told(told),
             publisher,
             checkpoint,

@@ -44,6 +44,16 @@ pub struct Inside {
     pub changes: BTreeMap<String, u64>,
 }
 
+/// An XA transaction that is prepared: nobody knows yet whether it will be committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreparedXa {
+    /// Its name as XA COMMIT writes it: `X'67',X'62',1`.
+    pub xid: String,
+    /// Where its events start: they are read again from there once it is committed.
+    pub position: BinlogPosition,
+}
+
 /// Everything that an exact restart needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +80,9 @@ pub struct Checkpoint {
     pub gtids: Option<String>,
     /// All changes that the source committed up to this moment (its own clock) are published.
     pub as_of: Option<Timestamp>,
+    /// XA transactions that are prepared before `position` and undecided up to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prepared_xa: Vec<PreparedXa>,
     /// Snapshots that are asked for or under way, in the order in which they are taken up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub snapshots: Vec<TableSnapshot>,
@@ -150,6 +163,7 @@ impl Checkpoint {
             inside: None,
             gtids: None,
             as_of: None,
+            prepared_xa: Vec::new(),
             snapshots: Vec::new(),
         }
     }
@@ -174,6 +188,10 @@ mod tests {
             }),
             gtids: Some("0-1-9".to_owned()),
             as_of: Some(Timestamp::from_micros(1).unwrap()),
+            prepared_xa: vec![PreparedXa {
+                xid: "X'31',X'',1".to_owned(),
+                position: BinlogPosition { file: "binlog.000001".to_owned(), pos: 99 },
+            }],
             snapshots: vec![TableSnapshot {
                 id: "a".to_owned(),
                 database: "accounting".to_owned(),
@@ -188,9 +206,10 @@ mod tests {
         };
         let json = serde_json::to_string(&checkpoint).unwrap();
         assert_eq!(serde_json::from_str::<Checkpoint>(&json).unwrap(), checkpoint);
-        // one of a version that knew no snapshots
-        let (head, _) = json.split_once(",\"snapshots\"").unwrap();
-        assert!(serde_json::from_str::<Checkpoint>(&format!("{head}}}")).unwrap().snapshots.is_empty());
+        // one of a version that knew neither
+        let (head, _) = json.split_once(",\"prepared_xa\"").unwrap();
+        let old = serde_json::from_str::<Checkpoint>(&format!("{head}}}")).unwrap();
+        assert!(old.snapshots.is_empty() && old.prepared_xa.is_empty());
     }
 
     #[test]

@@ -91,6 +91,16 @@ impl RawEvent {
         Ok(Self { header, bytes, body: start + HEADER_LEN })
     }
 
+    /// The event that `bytes` hold without a CRC: one from within a compressed transaction.
+    pub fn inner(bytes: Vec<u8>) -> Result<Self, DecodeError> {
+        Self::parse(bytes, 0, Checksum::None)
+    }
+
+    /// Bytes that it takes in memory.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// What follows the header.
     pub fn body(&self) -> Bytes<'_> {
         Bytes(self.bytes.get(self.body..).unwrap_or_default())
@@ -154,8 +164,10 @@ pub enum Kind {
         kind: RowsKind,
         /// Version 2: two bytes of length and so much more before the columns.
         extra: bool,
+        /// MariaDB `log_bin_compress`: the images are.
+        compressed: bool,
     },
-    /// Row images that we cannot read: compressed, or partial JSON.
+    /// Row images that we cannot read: partial JSON.
     UnreadableRows,
     /// Commit of a transaction.
     Xid,
@@ -187,24 +199,32 @@ impl Kind {
             15 => Self::FormatDescription,
             16 => Self::Xid,
             19 => Self::TableMap,
-            23 => Self::Rows { kind: RowsKind::Write, extra: false },
-            24 => Self::Rows { kind: RowsKind::Update, extra: false },
-            25 => Self::Rows { kind: RowsKind::Delete, extra: false },
+            23..=25 => Self::rows(type_code - 23, false, false),
             27 | 41 => Self::Heartbeat,
-            30 => Self::Rows { kind: RowsKind::Write, extra: true },
-            31 => Self::Rows { kind: RowsKind::Update, extra: true },
-            32 => Self::Rows { kind: RowsKind::Delete, extra: true },
+            30..=32 => Self::rows(type_code - 30, true, false),
+            33 | 34 | 42 => Self::MysqlGtid,
             38 => Self::XaPrepare,
-            39 | 166..=171 => Self::UnreadableRows,
+            39 => Self::UnreadableRows,
             40 => Self::TransactionPayload,
             165 => Self::CompressedQuery,
-            33 | 34 | 42 => Self::MysqlGtid,
             162 => Self::MariaGtid,
+            166..=168 => Self::rows(type_code - 166, false, true),
+            169..=171 => Self::rows(type_code - 169, true, true),
             // ROWS_QUERY, PREVIOUS_GTIDS; ANNOTATE_ROWS, BINLOG_CHECKPOINT, GTID_LIST
             29 | 35 | 160 | 161 | 163 => Self::Harmless,
             _ if ignorable => Self::UnknownIgnorable,
             _ => Self::Unknown,
         }
+    }
+
+    /// The types come in threes.
+    fn rows(of_three: u8, extra: bool, compressed: bool) -> Self {
+        let kind = match of_three {
+            0 => RowsKind::Write,
+            1 => RowsKind::Update,
+            _ => RowsKind::Delete,
+        };
+        Self::Rows { kind, extra, compressed }
     }
 }
 
@@ -286,9 +306,20 @@ pub(crate) mod tests {
 
     #[test]
     fn a_row_bearing_event_that_we_cannot_read_is_never_harmless() {
-        for code in [39, 166, 167, 168, 169, 170, 171] {
-            assert_eq!(Kind::of(code, true), Kind::UnreadableRows, "{code}");
+        assert_eq!(Kind::of(39, true), Kind::UnreadableRows);
+        for (code, kind, extra) in
+            [(166, RowsKind::Write, false), (168, RowsKind::Delete, false), (170, RowsKind::Update, true)]
+        {
+            assert_eq!(Kind::of(code, true), Kind::Rows { kind, extra, compressed: true }, "{code}");
         }
+        assert_eq!(
+            Kind::of(24, false),
+            Kind::Rows { kind: RowsKind::Update, extra: false, compressed: false }
+        );
+        assert_eq!(
+            Kind::of(32, false),
+            Kind::Rows { kind: RowsKind::Delete, extra: true, compressed: false }
+        );
         assert_eq!(Kind::of(18, false), Kind::LoadQuery);
         assert_eq!(Kind::of(40, true), Kind::TransactionPayload);
         assert_eq!(Kind::of(43, false), Kind::Unknown);

@@ -86,18 +86,15 @@ impl fmt::Display for Origin {
 /// What the event group behind the GTID is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupKind {
-    /// Ends with XID, or with COMMIT or ROLLBACK text.
+    /// Ends with XID, or with COMMIT or ROLLBACK text; a prepared XA transaction ends with XA PREPARE, and takes effect only at XA COMMIT.
     Transaction,
     /// One statement, DDL mostly; ends with it.
     Standalone,
-    /// Ends with XA PREPARE; takes effect only at XA COMMIT.
-    PreparedXa,
     /// MySQL: the statement behind it tells; `BEGIN` opens a transaction, any other stands alone.
     Announced,
 }
 
 const FLAG_STANDALONE: u8 = 1;
-const FLAG_PREPARED_XA: u8 = 64;
 const MYSQL_PLAIN: u8 = 33;
 const MYSQL_TAGGED: u8 = 42;
 
@@ -107,13 +104,7 @@ pub fn parse(event: &RawEvent) -> Result<(Gtid, GroupKind), DecodeError> {
     let sequence = body.uint(8)?;
     let domain = u32::from_le_bytes(body.array()?);
     let flags = body.u8()?;
-    let kind = if flags & FLAG_PREPARED_XA != 0 {
-        GroupKind::PreparedXa
-    } else if flags & FLAG_STANDALONE != 0 {
-        GroupKind::Standalone
-    } else {
-        GroupKind::Transaction
-    };
+    let kind = if flags & FLAG_STANDALONE != 0 { GroupKind::Standalone } else { GroupKind::Transaction };
     Ok((Gtid::MariaDb { domain, server_id: event.header.server_id, sequence }, kind))
 }
 

@@ -9,11 +9,14 @@ mod decimal;
 pub mod event;
 pub mod gtid;
 pub mod gtid_state;
+pub mod inflate;
 mod json;
 mod kind;
+pub mod payload;
 pub mod rows;
 pub mod selected;
 pub mod statement;
 pub mod table_map;
+pub mod xid;
 
 pub use bytes::DecodeError;

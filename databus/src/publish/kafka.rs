@@ -4,7 +4,7 @@
 //! <https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#transactional-producer>.
 
 use super::{PublishError, offsets::Offsets, quiet::Quiet, requests, tally::Tally};
-use crate::stream::ChangeSink;
+use crate::stream::{ChangeSink, Mark as TableMark};
 use change_event::{
     checkpoint::{self, Checkpoint, changes_topic},
     envelope::Op,
@@ -542,6 +542,12 @@ impl Mark<'_> {
 impl ChangeSink for Publisher {
     fn tally(&mut self, table: &str, op: Op, changes: u64) {
         self.tally.add(table, op, changes);
+    }
+
+    fn mark(&mut self, mark: &TableMark<'_>) -> Result<(), PublishError> {
+        let headers = mark.headers();
+        let texts = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Self::mark(self, &Mark(texts))
     }
 
     fn publish(&mut self, _table: &str, key: &[u8], value: &[u8]) -> Result<(), PublishError> {

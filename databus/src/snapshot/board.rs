@@ -15,7 +15,7 @@ use change_event::{
     checkpoint::{BinlogPosition, SnapshotCause, TableSnapshot},
     envelope::Op,
 };
-use pipeline_config::Source;
+use pipeline_config::{SnapshotMode, Source};
 use secrecy::SecretString;
 use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 use tokio::{
@@ -377,6 +377,19 @@ impl Snapshots {
     }
 
     /// Puts a table behind those that wait already. One that waits for the same whole table and has not begun will do.
+    fn needed(&mut self, table: &str, why: &str) {
+        if self.context.source.snapshot == SnapshotMode::Never {
+            tracing::warn!(
+                table,
+                why,
+                "a statement changed rows unseen and `snapshot` is \"never\": ask for one with `databus snapshot`"
+            );
+        } else {
+            tracing::info!(table, why, "a statement changed rows unseen, so the table is read anew");
+            self.add(table, SnapshotCause::Statement);
+        }
+    }
+
     fn add(&mut self, table: &str, cause: SnapshotCause) {
         let Some((database, name)) = table.split_once('.') else { return };
         let same = |known: &TableSnapshot| {
@@ -462,12 +475,15 @@ impl ChangeSink for Tap<'_> {
         self.publisher.tally(table, op, changes);
     }
 
+    fn mark(&mut self, mark: &crate::stream::Mark<'_>) -> Result<(), PublishError> {
+        ChangeSink::mark(self.publisher, mark)
+    }
+
     fn table_altered(&mut self, table: &str) {
         self.snapshots.altered(table);
     }
 
     fn needs_snapshot(&mut self, table: &str, why: &str) {
-        tracing::info!(table, why, "a statement changed rows unseen, so the table is read anew");
-        self.snapshots.add(table, SnapshotCause::Statement);
+        self.snapshots.needed(table, why);
     }
 }

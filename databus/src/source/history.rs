@@ -58,6 +58,33 @@ pub(crate) async fn confirm(
     }
 }
 
+/// An error unless the server that answers is this one.
+pub(crate) async fn answers_as(
+    source: &Source,
+    password: &SecretString,
+    identity: &SourceIdentity,
+) -> Result<(), TransportError> {
+    let look = async {
+        let connection = ask(source, password).await.map_err(|cause| failed(source.server_id, cause))?;
+        let mut server = Asked { connection, reader_id: source.server_id };
+        let server_id = server.server_id().await?;
+        let server_uuid = match identity.server_uuid {
+            Some(_) => server.text("SELECT @@global.server_uuid").await?,
+            None => None,
+        };
+        drop(server.connection.close().await);
+        if *identity == (SourceIdentity { server_id, server_uuid }) {
+            Ok(())
+        } else {
+            Err(TransportError::Lost(format!("another server answers now, with server_id {server_id}")))
+        }
+    };
+    match tokio::time::timeout(ANSWER, look).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(TransportError::Lost(format!("the server did not answer within {ANSWER:?}"))),
+    }
+}
+
 async fn compare(
     source: &Source,
     password: &SecretString,

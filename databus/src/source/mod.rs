@@ -18,7 +18,7 @@ mod transport;
 
 pub(crate) use finding::Finding;
 pub(crate) use freshness::{Horizon, watch_horizon};
-pub(crate) use history::{Start, confirm};
+pub(crate) use history::{Start, answers_as, confirm};
 pub(crate) use login::server_error;
 pub use lost::LostPosition;
 pub(crate) use position::{compare, file_number};

@@ -223,12 +223,6 @@ const BOTH: [Wanted; 4] = [
         fix: &["SET GLOBAL binlog_row_metadata=FULL"],
     },
 ];
-const MARIADB: [Wanted; 1] = [Wanted {
-    setting: "log_bin_compress",
-    value: "OFF",
-    note: "compressed rows are not decoded yet",
-    fix: &["SET GLOBAL log_bin_compress=OFF"],
-}];
 const MYSQL: [Wanted; 2] = [
     Wanted {
         setting: "binlog_row_value_options",
@@ -265,7 +259,7 @@ async fn settings(
     let version: String = sqlx::query_scalar("SELECT VERSION()").fetch_one(&mut *connection).await?;
     let flavor = Flavor::of(&version);
     let (oldest, own): (_, &[Wanted]) = match flavor {
-        Flavor::MariaDb => (((10, 5, 0), "MariaDB 10.5"), &MARIADB),
+        Flavor::MariaDb => (((10, 5, 0), "MariaDB 10.5"), &[]),
         Flavor::MySql => (((8, 0, 1), "MySQL 8.0.1"), &MYSQL),
     };
     if at_least(&version, oldest.0) {
@@ -279,10 +273,7 @@ async fn settings(
     for wanted in BOTH.iter().chain(own) {
         let value = global(connection, wanted.setting).await?;
         let has = value.as_deref().unwrap_or("missing");
-        if has.eq_ignore_ascii_case(wanted.value)
-            || (wanted.value == "ON" && has == "1")
-            || (wanted.value == "OFF" && has == "0")
-        {
+        if has.eq_ignore_ascii_case(wanted.value) || (wanted.value == "ON" && has == "1") {
             seen.settled(format!("{}={has}", wanted.setting));
             continue;
         }

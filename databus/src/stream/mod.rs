@@ -2,9 +2,12 @@
 
 mod assembler;
 mod envelope;
+mod mark;
 mod place;
 mod row_writer;
 mod tables;
 
-pub(crate) use assembler::{Assembler, ChangeSink, Counts, ReadTable, Resume, Step};
+pub use assembler::Counts;
+pub(crate) use assembler::{Assembler, ChangeSink, ReadTable, Resume, Step};
+pub(crate) use mark::Mark;
 pub(crate) use place::StreamError;

@@ -20,6 +20,36 @@ pub(super) struct Buffers {
     before: Vec<u8>,
     after: Vec<u8>,
     value: Vec<u8>,
+    /// The plain form of a compressed event.
+    pub(super) plain: Vec<u8>,
+}
+
+/// What becomes of an event's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// They go out.
+    Publish,
+    /// They went out before a restart.
+    Repeat,
+    /// They were rolled back.
+    Undo,
+}
+
+/// Places within the transaction, and within what holds its rows.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    /// Changes so far, over all captured tables.
+    total: u64,
+    /// Start of the last rows event, and the row after its last: several events within a compressed transaction share its place.
+    last: Option<(u64, u32)>,
+}
+
+/// Changes of one rows event that went out.
+#[derive(Default)]
+struct Published {
+    created: u64,
+    updated: u64,
+    deleted: u64,
 }
 
 /// Why a row did not become a change event.
@@ -55,11 +85,11 @@ pub(super) struct RowWriter<'a> {
     pub(super) table_order: &'a mut u64,
     pub(super) buffers: &'a mut Buffers,
     pub(super) seq: &'a mut Version,
-    pub(super) total_order: &'a mut u64,
+    pub(super) orders: &'a mut Orders,
     pub(super) counts: &'a mut Counts,
     /// The table's first changes in this transaction that are published already, from another server's binlog.
     pub(super) skip_changes: u64,
-    pub(super) publish: bool,
+    pub(super) outcome: Outcome,
 }
 
 impl RowWriter<'_> {
@@ -72,7 +102,11 @@ impl RowWriter<'_> {
         sink: &mut impl ChangeSink,
     ) -> Result<(), RowError> {
         let mut images = Images::parse(body, shape, extra, kind == RowsKind::Update)?;
-        let (mut row, mut moved) = (0, 0);
+        let mut row = match self.orders.last {
+            Some((start, next)) if start == self.event.pos => next,
+            _ => 0,
+        };
+        let mut published = Published::default();
         while !images.is_empty() {
             self.buffers.key.clear();
             self.buffers.before.clear();
@@ -81,11 +115,11 @@ impl RowWriter<'_> {
             match kind {
                 RowsKind::Write => {
                     images.write_row(&mut self.buffers.after)?;
-                    self.change('c', row, sink)?;
+                    self.change('c', row, &mut published, sink)?;
                 }
                 RowsKind::Delete => {
                     images.write_row(&mut self.buffers.before)?;
-                    self.change('d', row, sink)?;
+                    self.change('d', row, &mut published, sink)?;
                 }
                 RowsKind::Update => {
                     images.write_row(&mut self.buffers.before)?;
@@ -93,34 +127,31 @@ impl RowWriter<'_> {
                     images.write_key(&mut self.buffers.new_key)?;
                     images.write_row(&mut self.buffers.after)?;
                     if self.buffers.key == self.buffers.new_key {
-                        self.change('u', row, sink)?;
+                        self.change('u', row, &mut published, sink)?;
                     } else {
-                        moved += 1;
                         // another primary key is another record: the old one goes, the new one comes
-                        self.change('d', row, sink)?;
+                        self.change('d', row, &mut published, sink)?;
                         std::mem::swap(&mut self.buffers.key, &mut self.buffers.new_key);
-                        self.change('c', row, sink)?;
+                        self.change('c', row, &mut published, sink)?;
                     }
                 }
             }
             self.counts.seen += 1;
-            if self.is_new() {
-                self.counts.published += 1;
-            } else {
-                self.counts.repeated += 1;
+            match self.outcome {
+                Outcome::Undo => self.counts.undone += 1,
+                _ if self.is_new() => self.counts.published += 1,
+                Outcome::Publish | Outcome::Repeat => self.counts.repeated += 1,
             }
             row += 1;
         }
-        if self.publish {
-            let rows = u64::from(row);
-            match kind {
-                RowsKind::Write => sink.tally(self.table, Op::Create, rows),
-                RowsKind::Delete => sink.tally(self.table, Op::Delete, rows),
-                RowsKind::Update => {
-                    sink.tally(self.table, Op::Update, rows - moved);
-                    sink.tally(self.table, Op::Delete, moved);
-                    sink.tally(self.table, Op::Create, moved);
-                }
+        self.orders.last = Some((self.event.pos, row));
+        for (op, changes) in [
+            (Op::Create, published.created),
+            (Op::Update, published.updated),
+            (Op::Delete, published.deleted),
+        ] {
+            if changes > 0 {
+                sink.tally(self.table, op, changes);
             }
         }
         Ok(())
@@ -128,17 +159,26 @@ impl RowWriter<'_> {
 
     /// Whether the change that was just counted is to be published.
     fn is_new(&self) -> bool {
-        self.publish && *self.table_order > self.skip_changes
+        self.outcome == Outcome::Publish && *self.table_order > self.skip_changes
     }
 
-    fn change(&mut self, op: char, row: u32, sink: &mut impl ChangeSink) -> Result<(), RowError> {
-        *self.total_order += 1;
+    fn change(
+        &mut self,
+        op: char,
+        row: u32,
+        published: &mut Published,
+        sink: &mut impl ChangeSink,
+    ) -> Result<(), RowError> {
+        if self.outcome == Outcome::Undo {
+            return Ok(());
+        }
+        self.orders.total += 1;
         *self.table_order += 1;
         if !self.is_new() {
             return Ok(());
         }
         let seq = self.seq.next()?;
-        let facts = RowFacts { op, row, seq, total_order: *self.total_order, table_order: *self.table_order };
+        let facts = RowFacts { op, row, seq, total_order: self.orders.total, table_order: *self.table_order };
         let before = (op != 'c').then_some(self.buffers.before.as_slice());
         let after = (op != 'd').then_some(self.buffers.after.as_slice());
         self.buffers.value.clear();
@@ -147,6 +187,11 @@ impl RowWriter<'_> {
         sink.publish(self.table, &self.buffers.key, &self.buffers.value)?;
         // only now is the version used up
         *self.seq = seq;
+        match op {
+            'c' => published.created += 1,
+            'u' => published.updated += 1,
+            _ => published.deleted += 1,
+        }
         Ok(())
     }
 }

@@ -27,8 +27,8 @@ pub(super) struct Captured {
     pub(super) prefix: TablePrefix,
     /// The map's bytes: when the next one is equal, nothing is parsed again.
     map_bytes: Vec<u8>,
-    /// Changes of this table in the transaction so far.
-    pub(super) order: u64,
+    /// Which of the captured tables.
+    index: usize,
 }
 
 /// Which tables are captured, and what is known of the ids in the current file.
@@ -40,11 +40,14 @@ pub(super) struct Tables {
     /// Types that the log does not tell.
     told: Vec<ToldColumn>,
     by_id: HashMap<u64, Table>,
+    /// Changes in the transaction so far, by captured table, whatever ids the server gives it meanwhile.
+    orders: Vec<u64>,
 }
 
 impl Tables {
     pub(super) fn new(captured: Vec<(String, String)>) -> Self {
-        Self { captured, flavour: Flavour::default(), told: Vec::new(), by_id: HashMap::new() }
+        let orders = vec![0; captured.len()];
+        Self { captured, flavour: Flavour::default(), told: Vec::new(), by_id: HashMap::new(), orders }
     }
 
     /// Takes in what `information_schema` says of columns that the log shows as binary.
@@ -67,29 +70,21 @@ impl Tables {
         self.by_id.clear();
     }
 
-    /// Takes a table map in; the error names the table where it is captured.
-    pub(super) fn learn(&mut self, bytes: Bytes<'_>) -> Result<(), (Option<String>, DecodeError)> {
+    /// Takes a table map in; whether its table is captured. The error names the table where it is.
+    pub(super) fn learn(&mut self, bytes: Bytes<'_>) -> Result<bool, (Option<String>, DecodeError)> {
         let mut body = bytes;
         let name = table_map::parse_name(&mut body).map_err(|error| (None, error))?;
         if let Some(Table::Captured(known)) = self.by_id.get(&name.table_id)
             && known.map_bytes == bytes.0
         {
-            return Ok(());
+            return Ok(true);
         }
-        let wanted =
-            self.captured.iter().any(|(database, table)| database == name.database && table == name.table);
-        let table = if wanted {
+        let wanted = self
+            .captured
+            .iter()
+            .position(|(database, table)| database == name.database && table == name.table);
+        let table = if let Some(index) = wanted {
             let full = format!("{}.{}", name.database, name.table);
-            // the server may give the table a new id within a transaction: it is still the same table
-            let order = self
-                .by_id
-                .values()
-                .filter_map(|table| match table {
-                    Table::Captured(known) if known.name == full => Some(known.order),
-                    _ => None,
-                })
-                .max()
-                .unwrap_or_default();
             let mut shape =
                 table_map::parse_shape(body, self.flavour).map_err(|error| (Some(full.clone()), error))?;
             shape.apply(&name, &self.told);
@@ -103,39 +98,37 @@ impl Tables {
                 shape,
                 prefix,
                 map_bytes: bytes.0.to_vec(),
-                order,
+                index,
             }))
         } else {
             Table::Foreign
         };
         self.by_id.insert(name.table_id, table);
-        Ok(())
+        Ok(wanted.is_some())
     }
 
-    pub(super) fn get_mut(&mut self, table_id: u64) -> Option<&mut Table> {
-        self.by_id.get_mut(&table_id)
+    /// A captured table, and its changes in the transaction so far.
+    pub(super) fn captured_mut(&mut self, table_id: u64) -> Option<(&Captured, &mut u64)> {
+        match self.by_id.get(&table_id) {
+            Some(Table::Captured(captured)) => {
+                self.orders.get_mut(captured.index).map(|order| (captured.as_ref(), order))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn get(&self, table_id: u64) -> Option<&Table> {
+        self.by_id.get(&table_id)
     }
 
     /// Changes in the transaction so far, by table; tables without any are left out.
     pub(super) fn orders(&self) -> BTreeMap<String, u64> {
-        let mut orders = BTreeMap::new();
-        for table in self.by_id.values() {
-            if let Table::Captured(captured) = table
-                && captured.order > 0
-            {
-                let order: &mut u64 = orders.entry(captured.name.clone()).or_default();
-                *order = captured.order.max(*order);
-            }
-        }
-        orders
+        let named = self.captured.iter().zip(&self.orders).filter(|(_, order)| **order > 0);
+        named.map(|((database, table), order)| (format!("{database}.{table}"), *order)).collect()
     }
 
     /// A new transaction counts from the start.
     pub(super) fn restart_orders(&mut self) {
-        for table in self.by_id.values_mut() {
-            if let Table::Captured(captured) = table {
-                captured.order = 0;
-            }
-        }
+        self.orders.fill(0);
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use change_event::{envelope::Change, stage2::BillOp};
+use change_event::{Version, envelope::Change, stage2::BillOp};
 use pipeline_config::{Kafka, Source};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
@@ -155,7 +155,7 @@ impl Router<'_> {
             let mut active = lock(&self.active);
             // a message that was on its way when the partition was revoked belongs to the next owner
             if let Active::Routing(stage) = &mut *active {
-                self.route(stage, message.offset(), message.payload())?;
+                self.route(stage, message.offset(), message.payload(), || mark_seq(&message))?;
             }
         }
         match &mut *lock(&self.active) {
@@ -168,7 +168,14 @@ impl Router<'_> {
         }
     }
 
-    fn route(&self, stage: &mut Stage, offset: i64, value: Option<&[u8]>) -> Result<(), RouterError> {
+    /// `mark_seq`: the seq that a record without a value has, if it is a change all the same.
+    fn route(
+        &self,
+        stage: &mut Stage,
+        offset: i64,
+        value: Option<&[u8]>,
+        mark_seq: impl Fn() -> Result<Option<Version>, String>,
+    ) -> Result<(), RouterError> {
         let topic = || self.topic.clone();
         // a transaction that was aborted is read again from its start: what is behind that is known already
         self.begin(stage)?;
@@ -176,8 +183,15 @@ impl Router<'_> {
         metrics.records.with_label_values(&[&self.group]).inc();
         let Some(value) = value else {
             metrics.marks.with_label_values(&[&self.group]).inc();
-            stage.read.pass(offset);
-            return Ok(());
+            let seq =
+                mark_seq().map_err(|cause| RouterError::NotAChange { topic: topic(), offset, cause })?;
+            return match seq {
+                Some(seq) => self.advance(stage, offset, seq),
+                None => {
+                    stage.read.pass(offset);
+                    Ok(())
+                }
+            };
         };
         let change = Change::parse(value).map_err(|error| RouterError::NotAChange {
             topic: topic(),
@@ -189,12 +203,7 @@ impl Router<'_> {
                 format!("it is of source {:?}, not {}", change.source.name, self.settings.source.name);
             return Err(RouterError::NotAChange { topic: topic(), offset, cause });
         }
-        stage.read.advance(offset, change.source.seq).map_err(|wrong| RouterError::NotDense {
-            topic: topic(),
-            offset,
-            found: wrong.found,
-            previous: wrong.previous,
-        })?;
+        self.advance(stage, offset, change.source.seq)?;
         let mapped = self.settings.mapper.map(&change);
         // the seam of quarantine: a refused row will be set aside here in the same transaction, and its account goes on
         if let Some(refusal) = mapped.refused.into_iter().next() {
@@ -211,6 +220,16 @@ impl Router<'_> {
             self.produce(stage, &record.partition_key(), &value)?;
         }
         Ok(())
+    }
+
+    /// Stage 1 is dense (G2): this change's seq must be the next.
+    fn advance(&self, stage: &mut Stage, offset: i64, seq: Version) -> Result<(), RouterError> {
+        stage.read.advance(offset, seq).map_err(|wrong| RouterError::NotDense {
+            topic: self.topic.clone(),
+            offset,
+            found: wrong.found,
+            previous: wrong.previous,
+        })
     }
 
     fn begin(&self, stage: &mut Stage) -> Result<(), RouterError> {
@@ -331,6 +350,17 @@ impl Router<'_> {
     }
 }
 
+/// The seq of a record with a null value: a truncate has one in its headers, every other mark has none.
+fn mark_seq(message: &impl Message) -> Result<Option<Version>, String> {
+    use rdkafka::message::Headers;
+    let header =
+        message.headers().and_then(|headers| headers.iter().find(|header| header.key == "databus.seq"));
+    let Some(header) = header else { return Ok(None) };
+    let text = header.value.and_then(|value| std::str::from_utf8(value).ok());
+    let seq = text.and_then(|text| text.parse::<i64>().ok()).and_then(|seq| Version::try_from(seq).ok());
+    seq.map(Some).ok_or_else(|| format!("a mark whose header databus.seq is no version: {text:?}"))
+}
+
 /// Another producer with our transactional id is there. The coordinator says the same of a transaction that outlived its timeout
 /// (docs/adr/0002).
 fn taken_over(code: Option<RDKafkaErrorCode>, open_for: Option<Duration>) -> bool {
@@ -353,6 +383,33 @@ fn retried(deadline: Instant, ask: impl Fn() -> Result<(), KafkaError>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_truncate_takes_a_seq_and_other_marks_take_none() {
+        use rdkafka::{
+            Timestamp,
+            message::{Header, OwnedHeaders, OwnedMessage},
+        };
+        let mark = |seq: Option<&str>| {
+            let mut headers =
+                OwnedHeaders::new().insert(Header { key: "databus.mark", value: Some("truncate") });
+            if let Some(seq) = seq {
+                headers = headers.insert(Header { key: "databus.seq", value: Some(seq) });
+            }
+            OwnedMessage::new(
+                None,
+                None,
+                "changes.x".to_owned(),
+                Timestamp::NotAvailable,
+                0,
+                0,
+                Some(headers),
+            )
+        };
+        assert_eq!(mark_seq(&mark(Some("12"))), Ok(Some(Version::try_from(12).unwrap())));
+        assert_eq!(mark_seq(&mark(None)), Ok(None));
+        assert!(mark_seq(&mark(Some("-1"))).is_err() && mark_seq(&mark(Some("x"))).is_err());
+    }
 
     #[test]
     fn a_transaction_that_outlived_its_timeout_is_not_a_take_over() {
