@@ -1,5 +1,5 @@
-//! DDL between the transactions: columns come, go, change their names and types; tables nobody captures are made, swapped and emptied; binlog
-//! files are closed.
+//! DDL between the transactions: columns come, go, change their names and types; captured tables are emptied, and replaced as migration
+//! tools do it; tables nobody captures are made, swapped and emptied; binlog files are closed.
 
 use super::ledger::{Tally, number};
 use super::scene::Scene;
@@ -12,9 +12,6 @@ use sqlx::mysql::MySqlDatabaseError;
 use sqlx::{AssertSqlSafe, Executor, MySqlConnection};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-/// Whether statements are sent that empty or replace captured tables: stage 1 shows them as marks.
-const MARKED: bool = false;
 
 /// Between two statements, if nobody asks for one.
 const PAUSE: Duration = Duration::from_millis(900);
@@ -62,11 +59,11 @@ impl Alterer<'_> {
             0..20 => self.add(table).await,
             20..34 => self.drop(table).await,
             34..48 => self.rename(table).await,
-            48..56 => self.widen(table).await,
-            56..60 if MARKED => self.replace(table).await,
-            56..64 => self.index(table).await,
-            64..70 if MARKED => self.empty(table).await,
-            64..82 => self.side().await,
+            48..54 => self.retype(table).await,
+            54..57 => self.replace(table).await,
+            57..60 => self.empty().await,
+            60..65 => self.index(table).await,
+            65..82 => self.side().await,
             _ => self.send("FLUSH BINARY LOGS").await.map(drop),
         }
     }
@@ -138,10 +135,11 @@ impl Alterer<'_> {
         Ok(())
     }
 
-    async fn widen(&mut self, table: Captured) -> Result<()> {
+    /// A type that holds every value that was there; some show it in another way, which no row event says.
+    async fn retype(&mut self, table: Captured) -> Result<()> {
         let columns = self.scene.shape.columns(table);
-        let wider = columns.iter().find_map(|column| Some((column.name.clone(), column.kind.wider()?)));
-        let Some((name, kind)) = wider else { return self.index(table).await };
+        let other = columns.iter().find_map(|column| Some((column.name.clone(), column.kind.other()?)));
+        let Some((name, kind)) = other else { return self.index(table).await };
         if self.send(&format!("ALTER TABLE {table} MODIFY {name} {} NULL", kind.sql())).await? {
             self.scene.shape.retyped(table, &name, kind);
         }
@@ -174,7 +172,9 @@ impl Alterer<'_> {
         self.send(&format!("DROP TABLE {table}_old")).await.map(drop)
     }
 
-    async fn empty(&mut self, table: Captured) -> Result<()> {
+    /// The table whose rows the writers bring back soonest.
+    async fn empty(&mut self) -> Result<()> {
+        let table = Captured::Posting;
         if !self.send(&format!("TRUNCATE TABLE {table}")).await? {
             return Ok(());
         }

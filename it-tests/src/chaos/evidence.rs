@@ -2,12 +2,16 @@
 
 use super::scene::Scene;
 use crate::harness::paths::run_dir;
-use crate::topic::read_all;
+use crate::topic::Tail;
 use anyhow::{Context, Result};
 use change_event::checkpoint::changes_topic;
-use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Nothing came for so long: that was the last record.
+const LAST: Duration = Duration::from_secs(5);
 
 /// Copies logs, configuration, binlog, ledger and stage 1; says where they are.
 pub(super) fn keep(scene: &Scene<'_>) -> String {
@@ -42,18 +46,18 @@ fn copy(scene: &Scene<'_>, folder: &Path) -> Result<()> {
     copy_files(&stack.join("mariadb/data"), &folder.join("binlog"), |file| {
         file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("binlog."))
     })?;
-    let mut ledger = String::new();
+    let mut ledger = BufWriter::new(fs::File::create(folder.join("ledger.tsv"))?);
     for (number, tally) in scene.ledger.all() {
         writeln!(ledger, "{number}\t{tally}")?;
     }
-    fs::write(folder.join("ledger.tsv"), ledger)?;
-    let records = read_all(&scene.source.stack.kafka_brokers()?, &changes_topic(&scene.source.name))?;
-    let mut dump = String::new();
-    for record in records {
+    ledger.flush()?;
+    let tail = Tail::from_start(&scene.source.stack.kafka_brokers()?, &changes_topic(&scene.source.name))?;
+    let mut dump = BufWriter::new(fs::File::create(folder.join("stage1.tsv"))?);
+    while let Some(record) = tail.next(LAST)? {
         let value = record.value.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
         writeln!(dump, "{}\t{}\t{:?}\t{value}", record.offset, record.key, record.headers)?;
     }
-    fs::write(folder.join("stage1.tsv"), dump)?;
+    dump.flush()?;
     Ok(())
 }
 

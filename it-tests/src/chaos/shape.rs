@@ -31,12 +31,13 @@ impl Kind {
         }
     }
 
-    /// A wider type that shows every value as before.
-    pub(super) fn wider(self) -> Option<Self> {
+    /// Another type that holds every value of this one.
+    pub(super) fn other(self) -> Option<Self> {
         match self {
             Self::Int => Some(Self::BigInt),
             Self::Short => Some(Self::Long),
-            _ => None,
+            Self::BigInt | Self::Decimal => Some(Self::Short),
+            Self::Long | Self::Choice => None,
         }
     }
 

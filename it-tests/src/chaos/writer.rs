@@ -28,6 +28,10 @@ enum Step {
 enum End {
     Commit,
     Rollback,
+    /// Prepared and committed as an XA transaction of its own name.
+    Xa,
+    /// Prepared and rolled back.
+    XaRollback,
     /// One statement without BEGIN.
     Alone,
 }
@@ -44,13 +48,15 @@ struct Writer<'s> {
     scene: &'s Scene<'s>,
     connection: MySqlConnection,
     rng: Rng,
-    /// Keys of `entry` that may be there; those that are not are forgotten when they are missed.
+    /// Keys of `entry` that may be there.
     entries: Vec<i64>,
     /// Runs of keys of `entry`.
     ranges: Vec<(i64, u32)>,
     /// Accounts of `posting`.
     accounts: Vec<i64>,
     big: Big,
+    /// The name of the XA transaction in hand.
+    xa: String,
 }
 
 /// Writes until the load is to stop.
@@ -70,6 +76,7 @@ pub(super) fn write(scene: &Scene<'_>, number: usize) -> Result<()> {
             ranges: Vec::new(),
             accounts: own(rows / 4),
             big: Big::Insert,
+            xa: String::new(),
         };
         let pause = Duration::from_secs(1) * u32::try_from(writers)? / scene.options.rate.max(1);
         let mut clock = tokio::time::interval(pause);
@@ -99,15 +106,23 @@ impl Writer<'_> {
                 Ok(())
             }
             Ok(None) => Ok(()),
-            Err(error) if is_refused(&error) => Ok(self.connection.execute("ROLLBACK").await.map(drop)?),
+            Err(error) if is_refused(&error) => Ok(self.back_out(end).await?),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Answers the transaction's number and what it changed, where it was committed and changed something.
     async fn run(&mut self, steps: Vec<Step>, end: End) -> Result<Option<(u64, Tally)>, sqlx::Error> {
-        if end != End::Alone {
-            self.connection.execute("BEGIN").await?;
+        match end {
+            End::Alone => {}
+            End::Xa | End::XaRollback => {
+                // names are the server's
+                self.xa = format!("'{}-{}'", self.scene.source.name, self.scene.fresh(1));
+                self.xa("START").await?;
+            }
+            End::Commit | End::Rollback => {
+                self.connection.execute("BEGIN").await?;
+            }
         }
         let (mut tally, mut saved) = (Tally::default(), Tally::default());
         for step in steps {
@@ -135,6 +150,14 @@ impl Writer<'_> {
                 self.connection.execute("ROLLBACK").await?;
                 return Ok(None);
             }
+            End::Xa | End::XaRollback => {
+                self.xa("END").await?;
+                self.xa("PREPARE").await?;
+                self.xa(if end == End::Xa { "COMMIT" } else { "ROLLBACK" }).await?;
+                if end == End::XaRollback {
+                    return Ok(None);
+                }
+            }
             End::Alone => {}
         }
         if tally.total() == 0 {
@@ -145,6 +168,22 @@ impl Writer<'_> {
         Ok(Some((number, tally)))
     }
 
+    async fn xa(&mut self, verb: &str) -> Result<(), sqlx::Error> {
+        let sql = AssertSqlSafe(format!("XA {verb} {}", self.xa));
+        self.connection.execute(sqlx::raw_sql(sql)).await.map(drop)
+    }
+
+    /// After a statement was refused: back to no transaction, whatever kind it was.
+    async fn back_out(&mut self, end: End) -> Result<(), sqlx::Error> {
+        if matches!(end, End::Xa | End::XaRollback) {
+            // after a deadlock the server has ended and marked it already
+            drop(self.xa("END").await);
+            self.xa("ROLLBACK").await
+        } else {
+            self.connection.execute("ROLLBACK").await.map(drop)
+        }
+    }
+
     fn draw(&mut self) -> (Vec<Step>, End) {
         match self.rng.below(100) {
             0..30 => (vec![Step::Do(self.statement())], End::Alone),
@@ -152,7 +191,7 @@ impl Writer<'_> {
                 let count = 2 + self.rng.below(7);
                 (self.statements(count), End::Commit)
             }
-            75..88 => {
+            75..85 => {
                 let mut steps = self.statements(2);
                 steps.push(Step::Savepoint);
                 steps.extend(self.statements(3));
@@ -162,7 +201,9 @@ impl Writer<'_> {
                 steps.extend(self.statements(1));
                 (steps, End::Commit)
             }
-            _ => (self.statements(3), End::Rollback),
+            85..93 => (self.statements(3), End::Rollback),
+            93..98 => (self.statements(4), End::Xa),
+            _ => (self.statements(3), End::XaRollback),
         }
     }
 
