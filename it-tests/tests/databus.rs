@@ -328,7 +328,7 @@ fn what_cannot_be_followed_in_a_captured_table_stops_with_file_position_type_and
             .with_context(|| format!("no line says {reason:?} in:\n{log}"))?;
         ensure!(code == Some(1), "exit code {code:?} after {statements}");
         ensure!(error.contains("binlog.0") && error.contains("type "), "no place in: {error}");
-        bad_input::stopped_in_place(reason, &source, &log)?;
+        bad_input::stopped_in_place(statements, reason, &source, &log)?;
         ensure!(source.changes()?.len() == 1, "{} changes after {statements}", source.changes()?.len());
     }
     Ok(())

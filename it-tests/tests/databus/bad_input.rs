@@ -13,8 +13,19 @@ use std::{fs, path::PathBuf};
 
 const COLUMNS: &str = "id INT PRIMARY KEY, note VARCHAR(60) NOT NULL";
 
-/// The rows of the page for what stops a stream in its place, by a part of the message.
-const IN_PLACE: [(&str, &str); 3] = [
+/// The rows of the page for what stops a stream in its place: by a part of the message, or by how its statements begin.
+const IN_PLACE: [(&str, &str); 8] = [
+    (
+        "SET binlog_format = STATEMENT; UPDATE entry",
+        "captured rows changed by a statement, as `binlog_format=STATEMENT` in one session does",
+    ),
+    (
+        "perhaps those of this table, through a view",
+        "rows changed by a statement through a view, beside a captured table",
+    ),
+    ("LOAD DATA in statement format", "LOAD DATA in statement format"),
+    ("a call in statement format", "a stored function that changes rows in statement format"),
+    ("SYSTEM VERSIONING in a captured table", "SYSTEM VERSIONING added to a captured table"),
     (
         "binlog_row_image=FULL",
         "a row event without all columns, as `binlog_row_image=MINIMAL` in one session makes them",
@@ -26,9 +37,9 @@ const IN_PLACE: [(&str, &str); 3] = [
     ),
 ];
 
-/// Holds the page's row for a stream that stopped with this reason equal to what it printed.
-pub(super) fn stopped_in_place(reason: &str, source: &Source<'_>, log: &str) -> Result<()> {
-    match IN_PLACE.iter().find(|(part, _)| *part == reason) {
+/// Holds the page's row for a stream that these statements stopped with this reason equal to what it printed.
+pub(super) fn stopped_in_place(statements: &str, reason: &str, source: &Source<'_>, log: &str) -> Result<()> {
+    match IN_PLACE.iter().find(|(key, _)| *key == reason || statements.starts_with(key)) {
         Some((_, input)) => documented(input, &source.name, Some(1), log),
         None => Ok(()),
     }
