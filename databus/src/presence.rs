@@ -1,6 +1,10 @@
 //! What an active process must have to go on: the role, the source, and nobody who asks it to stop.
 
-use crate::{publish::Membership, source::Horizon};
+use crate::{
+    publish::{Membership, Namesake, PublishError, Verdict},
+    source::Horizon,
+};
+use pipeline_config::Kafka;
 use service_kit::Shutdown;
 use std::{
     ops::ControlFlow::{self, Break, Continue},
@@ -12,6 +16,9 @@ use tokio::sync::watch;
 const SOURCE_LOST: Duration = Duration::from_secs(5);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// How often a process that was replaced looks who has its place.
+const LOOK_AT_NAMESAKE: Duration = Duration::from_millis(250);
 
 /// Why an active process stops being it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,5 +106,43 @@ impl Presence {
             }
         }
         Continue(())
+    }
+
+    /// Somebody joined under this process's name and has its place: joins anew once nobody has it any more. An error if another process
+    /// has it; `Break`: a stop was asked for.
+    pub(crate) async fn place_again(
+        &mut self,
+        kafka: &Kafka,
+        source: &str,
+        instance: &str,
+    ) -> Result<ControlFlow<()>, PublishError> {
+        tracing::warn!(
+            source,
+            instance,
+            "something has joined under this process's name: looking whether it is a process or a late request of this one"
+        );
+        let replaced = std::mem::replace(&mut self.membership, Membership::new(kafka, source, instance)?);
+        // it can do nothing any more, and may take its time to end
+        std::thread::spawn(move || drop(replaced));
+        let mut namesake = Namesake::default();
+        loop {
+            match self.membership.has_namesake().map(|there| namesake.seen(there, Instant::now())) {
+                Ok(Verdict::Open) => {}
+                Ok(Verdict::Gone) => {
+                    tracing::info!(source, "nobody has this process's place any more: joining anew");
+                    self.membership.stand();
+                    return Ok(Continue(()));
+                }
+                Ok(Verdict::Stays) => {
+                    let (source_name, instance) = (source.to_owned(), instance.to_owned());
+                    return Err(PublishError::Replaced { source_name, instance });
+                }
+                Err(error) => tracing::debug!(source, %error, "the group does not answer"),
+            }
+            tokio::select! {
+                () = self.shutdown.requested() => return Ok(Break(())),
+                () = tokio::time::sleep(LOOK_AT_NAMESAKE) => {}
+            }
+        }
     }
 }

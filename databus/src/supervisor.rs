@@ -52,6 +52,9 @@ pub(crate) async fn supervise(
     status: Status,
     shutdown: Shutdown,
 ) -> Result<(), DatabusError> {
+    // it finds its broker while the source is asked
+    let instance = instance_name(&config.databus);
+    let membership = Membership::new(&config.kafka, &source.name, &instance)?;
     let asked = until_stopped(
         "ask the source",
         RETRY_CAP,
@@ -82,8 +85,6 @@ pub(crate) async fn supervise(
     };
     status.set(State::Starting, "waiting for the consumer group to say who is active");
     let horizon = watch_horizon(source.clone(), password.clone(), shutdown.clone());
-    let instance = instance_name(&config.databus);
-    let membership = Membership::new(&config.kafka, &source.name, &instance)?;
     let presence = Presence::new(membership, horizon.clone(), shutdown);
     let runtime = tokio::runtime::Handle::current();
     let name = format!("source-{}", source.name);
@@ -99,6 +100,7 @@ pub(crate) async fn supervise(
         presence,
         instance,
         runtime,
+        prepared: None,
     };
     // reading, decoding and Kafka's transaction calls all block: each source has a thread of its own
     let (done, result) = tokio::sync::oneshot::channel();
@@ -125,11 +127,15 @@ struct Worker {
     presence: Presence,
     instance: String,
     runtime: tokio::runtime::Handle,
+    /// For the first take-over.
+    prepared: Option<Publisher>,
 }
 
 impl Worker {
-    fn run(self) -> Result<(), DatabusError> {
+    fn run(mut self) -> Result<(), DatabusError> {
         self.presence.membership.stand();
+        // connects while the group makes up its mind
+        self.prepared = Some(Publisher::prepare(&self.config.kafka, &self.source.name)?);
         while let Some(term) = self.stand_by()? {
             self.presence.membership.set_held(true);
             let ended = self.lead(term);
@@ -154,7 +160,7 @@ impl Worker {
     }
 
     /// Waits for the role; answers its term, or `None` when a stop is asked for.
-    fn stand_by(&self) -> Result<Option<u64>, DatabusError> {
+    fn stand_by(&mut self) -> Result<Option<u64>, DatabusError> {
         let mut roles = self.presence.membership.role();
         loop {
             let role = roles.borrow_and_update().clone();
@@ -168,8 +174,17 @@ impl Worker {
                     self.status.set(State::Starting, "waiting for the consumer group to say who is active")
                 }
                 Role::Replaced => {
-                    let (source_name, instance) = (self.source.name.to_string(), self.instance.clone());
-                    return Err(PublishError::Replaced { source_name, instance }.into());
+                    self.status.set(
+                        State::Standby,
+                        "something has joined under this process's name: looking whether it lives",
+                    );
+                    let place =
+                        self.presence.place_again(&self.config.kafka, &self.source.name, &self.instance);
+                    if self.runtime.block_on(place)?.is_break() {
+                        return Ok(None);
+                    }
+                    roles = self.presence.membership.role();
+                    continue;
                 }
                 Role::Refused(reason) => return Err(PublishError::Definite(reason).into()),
             }
@@ -186,7 +201,7 @@ impl Worker {
     }
 
     /// Streams for as long as this process has the role, the source, and no definite error.
-    fn lead(&self, term: u64) -> Result<Leave, DatabusError> {
+    fn lead(&mut self, term: u64) -> Result<Leave, DatabusError> {
         // fence whoever had the source before, only then look how far they got
         let (mut publisher, mut checkpoint, mut inbox) = match self.take_over(term)? {
             Continue(taken) => taken,
@@ -263,14 +278,17 @@ impl Worker {
     }
 
     /// Fences whoever had the source before and only then looks how far they got; tries until Kafka answers.
-    fn take_over(&self, term: u64) -> Result<ControlFlow<Leave, Taken>, DatabusError> {
+    fn take_over(&mut self, term: u64) -> Result<ControlFlow<Leave, Taken>, DatabusError> {
         loop {
             if let Some(leave) = self.presence.leaving_now(term) {
                 return Ok(Break(leave));
             }
-            let taken = Publisher::take_over(&self.config.kafka, &self.source.name)
-                .map_err(DatabusError::from)
-                .and_then(|publisher| {
+            let prepared = self
+                .prepared
+                .take()
+                .map_or_else(|| Publisher::prepare(&self.config.kafka, &self.source.name), Ok);
+            let taken =
+                prepared.and_then(Publisher::take_over).map_err(DatabusError::from).and_then(|publisher| {
                     let checkpoint = match self.starting_point(term)? {
                         Continue(checkpoint) => checkpoint,
                         Break(leave) => return Ok(Break(leave)),
@@ -298,7 +316,7 @@ impl Worker {
 
     /// A producer whose transaction outlived its timeout says the same after an outage of the broker and after a sleep in which another
     /// process took over (docs/adr/0002). The group knows which it was; so nobody who was replaced fences the one after.
-    fn take_over_again(&self, term: u64) -> Result<ControlFlow<Leave, Taken>, DatabusError> {
+    fn take_over_again(&mut self, term: u64) -> Result<ControlFlow<Leave, Taken>, DatabusError> {
         loop {
             match self.presence.membership.confirm(term) {
                 Ok(true) => return self.take_over(term),

@@ -61,8 +61,10 @@ pub async fn change(config: &Config, change: Change) -> anyhow::Result<()> {
     }
     Stage1::open(&config.kafka, &source.name).await?;
     // whoever runs this source is fenced by this, and only then is it certain how far they got
-    let mut publisher = tokio::task::block_in_place(|| Publisher::take_over(&config.kafka, &source.name))
-        .map_err(|error| coded(error.into()))?;
+    let mut publisher = tokio::task::block_in_place(|| {
+        Publisher::prepare(&config.kafka, &source.name).and_then(Publisher::take_over)
+    })
+    .map_err(|error| coded(error.into()))?;
     let now = at.standing(&spot).await?;
     let next = plan::next(&now, at.server.identity.clone(), &spot, change.raise_epoch)
         .context("the source was published further while this was planned; nothing was changed")?;

@@ -1,9 +1,6 @@
 //! Looks at the broker and the topics without making or changing any.
 
-use super::{
-    kafka::{ASK_TIMEOUT, LARGEST_RECORD},
-    quiet::Quiet,
-};
+use super::{kafka::LARGEST_RECORD, quiet::Quiet, stage1::ASK_TIMEOUT};
 use change_event::checkpoint::{self, changes_topic};
 use pipeline_config::Kafka;
 use rdkafka::{

@@ -1,4 +1,4 @@
-//! The one file of databus that knows the Kafka client.
+//! The transactional producer: changes and the checkpoint that covers them become durable in one Kafka transaction.
 //!
 //! Transactions: <https://kafka.apache.org/documentation/#semantics>, KIP-98 and KIP-447; client behaviour:
 //! <https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#transactional-producer>.
@@ -11,26 +11,20 @@ use change_event::{
 };
 use pipeline_config::Kafka;
 use rdkafka::{
-    ClientConfig, Message, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    ClientConfig, Message,
     client::ClientContext,
-    config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer},
+    config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     message::{DeliveryResult, Header, OwnedHeaders},
     producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer},
 };
 use std::time::{Duration, Instant};
 
-/// How long a broker may take to answer a question before it counts as unreachable.
-pub(super) const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a commit or abort is tried before its outcome counts as unknown. The coordinator gives a transaction up after its own
 /// timeout, so waiting much longer than that is in vain; a new producer finds out what became of it.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a new producer asks for its id; the coordinator first ends what the one before left open.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long reading a topic of ours may take.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause between two looks at whether all records are acknowledged.
 const ACKNOWLEDGEMENT_LOOK: Duration = Duration::from_micros(200);
 /// Within this time the broker has acknowledged everything, mostly.
@@ -40,213 +34,6 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes of the largest record that is published: 64 MiB.
 pub(super) const LARGEST_RECORD: &str = "67108864";
-
-/// The topics of one source and what is already in them.
-#[derive(Debug)]
-pub(crate) struct Stage1 {
-    source: String,
-    topic: String,
-    brokers: String,
-}
-
-/// What to check when no broker answers.
-fn connect_hint(kafka: &Kafka, cause: &impl std::fmt::Display) -> String {
-    format!(
-        "{}: no kafka broker answers at {} ({cause}); check kafka.brokers and that the broker runs",
-        kafka.brokers_place, kafka.brokers
-    )
-}
-
-impl Stage1 {
-    /// Creates the source's topics where they are missing and checks their shape.
-    pub(crate) async fn open(kafka: &Kafka, source: &str) -> Result<Self, PublishError> {
-        let stage1 =
-            Self { source: source.to_owned(), topic: changes_topic(source), brokers: kafka.brokers.clone() };
-        let unreachable = |cause: KafkaError| PublishError::Transient(connect_hint(kafka, &cause));
-        let refused = |cause: KafkaError| PublishError::Definite(connect_hint(kafka, &cause));
-        let probe = stage1.consumer("read_committed").map_err(refused)?;
-        // librdkafka would wait for ever for a broker that is not there
-        tokio::task::spawn_blocking(move || probe.fetch_metadata(None, ASK_TIMEOUT))
-            .await
-            .map_err(|cause| PublishError::Definite(cause.to_string()))?
-            .map_err(unreachable)?;
-        let admin: AdminClient<Quiet> = AdminClient::from_config_and_context(
-            ClientConfig::new().set("bootstrap.servers", &kafka.brokers),
-            Quiet,
-        )
-        .map_err(refused)?;
-        let retention = kafka.retention.as_millis().to_string();
-        // replication -1: the broker's own default
-        let changes = NewTopic::new(&stage1.topic, 1, TopicReplication::Fixed(-1))
-            .set("cleanup.policy", "delete")
-            .set("retention.ms", &retention)
-            // the broker's default of 1 MiB is less than one row may have
-            .set("max.message.bytes", LARGEST_RECORD);
-        let checkpoints = NewTopic::new(checkpoint::TOPIC, 1, TopicReplication::Fixed(-1))
-            .set("cleanup.policy", "compact")
-            // read from its beginning at every start, and the last segment is never compacted: keep it short
-            .set("segment.bytes", "16777216");
-        let options =
-            AdminOptions::new().request_timeout(Some(ASK_TIMEOUT)).operation_timeout(Some(ASK_TIMEOUT));
-        let requests = NewTopic::new(requests::TOPIC, 1, TopicReplication::Fixed(-1))
-            .set("cleanup.policy", "compact")
-            .set("segment.bytes", "16777216");
-        let results =
-            admin.create_topics([&changes, &checkpoints, &requests], &options).await.map_err(unreachable)?;
-        for result in results {
-            match result {
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((
-                    topic,
-                    code @ (RDKafkaErrorCode::RequestTimedOut | RDKafkaErrorCode::NotController),
-                )) => {
-                    // brokers that are still coming up say so in these words
-                    return Err(PublishError::Transient(format!("create the kafka topic {topic}: {code}")));
-                }
-                Err((topic, code)) => {
-                    return Err(PublishError::Definite(format!(
-                        "cannot create the kafka topic {topic}: {code}"
-                    )));
-                }
-            }
-        }
-        stage1.check_partitions()?;
-        Ok(stage1)
-    }
-
-    /// As [`Stage1::open`], without making or checking any topic; `None` if there are no checkpoints at all yet. Blocks.
-    pub(crate) fn look(kafka: &Kafka, source: &str) -> Result<Option<Self>, PublishError> {
-        let stage1 =
-            Self { source: source.to_owned(), topic: changes_topic(source), brokers: kafka.brokers.clone() };
-        let unreachable = |cause: KafkaError| PublishError::Definite(connect_hint(kafka, &cause));
-        let consumer = stage1.consumer("read_committed").map_err(unreachable)?;
-        let metadata = consumer.fetch_metadata(None, ASK_TIMEOUT).map_err(unreachable)?;
-        Ok(metadata.topics().iter().any(|topic| topic.name() == checkpoint::TOPIC).then_some(stage1))
-    }
-
-    /// One partition is the source's commit order (G2); a second one would break it.
-    fn check_partitions(&self) -> Result<(), PublishError> {
-        let consumer =
-            self.consumer("read_committed").map_err(|cause| PublishError::Definite(cause.to_string()))?;
-        for topic in [self.topic.as_str(), checkpoint::TOPIC, requests::TOPIC] {
-            let deadline = Instant::now() + ASK_TIMEOUT;
-            loop {
-                let metadata = consumer
-                    .fetch_metadata(Some(topic), ASK_TIMEOUT)
-                    .map_err(|cause| PublishError::Transient(format!("metadata of {topic}: {cause}")))?;
-                let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
-                match partitions {
-                    1 => break,
-                    // just created: not every broker knows it yet
-                    0 if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(50)),
-                    0 => return Err(PublishError::Transient(format!("topic {topic} does not appear"))),
-                    more => {
-                        return Err(PublishError::Definite(super::too_many_partitions(topic, more)));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn consumer(&self, isolation: &str) -> Result<BaseConsumer<Quiet>, KafkaError> {
-        ClientConfig::new()
-            .set("bootstrap.servers", &self.brokers)
-            .set("group.id", "databus.checkpoint-reader")
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "error")
-            .set("enable.partition.eof", "true")
-            .set("isolation.level", isolation)
-            .create_with_context(Quiet)
-    }
-
-    /// The source's last checkpoint; `None` for a source that was never read. Call only after the producer has fenced every older one.
-    pub(crate) fn last_checkpoint(&self) -> Result<Option<Checkpoint>, PublishError> {
-        let mut last = None;
-        self.read_committed(checkpoint::TOPIC, |key, value| {
-            if key == Some(self.source.as_bytes()) {
-                last = value.map(<[u8]>::to_vec);
-            }
-            true
-        })?;
-        let Some(json) = last else { return Ok(None) };
-        let parsed = serde_json::from_slice(&json).map_err(|cause| {
-            PublishError::Definite(format!(
-                "the checkpoint of source {} in topic {} is not readable: {cause}; it was written by another version or by hand",
-                self.source,
-                checkpoint::TOPIC
-            ))
-        })?;
-        Ok(Some(parsed))
-    }
-
-    /// Whether nothing was ever written to stage 1; one that only expired still counts on from where it was.
-    pub(crate) fn is_untouched(&self) -> Result<bool, PublishError> {
-        let transient = |cause: KafkaError| PublishError::Transient(format!("read {}: {cause}", self.topic));
-        let consumer = self.consumer("read_uncommitted").map_err(transient)?;
-        let (_, end) = consumer.fetch_watermarks(&self.topic, 0, ASK_TIMEOUT).map_err(transient)?;
-        Ok(end == 0)
-    }
-
-    /// Whether stage 1 holds any change.
-    pub(crate) fn has_changes(&self) -> Result<bool, PublishError> {
-        let mut any = false;
-        self.read_committed(&self.topic, |_, _| {
-            any = true;
-            false
-        })?;
-        Ok(any)
-    }
-
-    /// Hands every committed record of partition 0 to `each`, until it says false.
-    ///
-    /// The committed end can lag behind the real one while some other source's transaction is open in the same partition: this waits
-    /// until both agree, so that the newest committed record is always among those read.
-    fn read_committed(
-        &self,
-        topic: &str,
-        mut each: impl FnMut(Option<&[u8]>, Option<&[u8]>) -> bool,
-    ) -> Result<(), PublishError> {
-        let transient = |cause: KafkaError| PublishError::Transient(format!("read {topic}: {cause}"));
-        let all = self.consumer("read_uncommitted").map_err(transient)?;
-        let committed = self.consumer("read_committed").map_err(transient)?;
-        let (_, end) = all.fetch_watermarks(topic, 0, ASK_TIMEOUT).map_err(transient)?;
-        let deadline = Instant::now() + READ_TIMEOUT;
-        loop {
-            let (low, stable) = committed.fetch_watermarks(topic, 0, ASK_TIMEOUT).map_err(transient)?;
-            if low == stable && stable >= end {
-                return Ok(());
-            }
-            if stable >= end {
-                break;
-            }
-            if Instant::now() > deadline {
-                return Err(PublishError::Transient(format!(
-                    "a transaction in {topic} has been open for {READ_TIMEOUT:?}"
-                )));
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        let mut partitions = TopicPartitionList::new();
-        partitions.add_partition_offset(topic, 0, Offset::Beginning).map_err(transient)?;
-        committed.assign(&partitions).map_err(transient)?;
-        let deadline = Instant::now() + READ_TIMEOUT;
-        loop {
-            match committed.poll(Duration::from_millis(500)) {
-                Some(Ok(record)) if each(record.key(), record.payload()) => {}
-                Some(Ok(_)) => return Ok(()),
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
-                Some(Err(cause)) => return Err(transient(cause)),
-                None if Instant::now() > deadline => {
-                    return Err(PublishError::Transient(format!(
-                        "reading {topic} did not end within {READ_TIMEOUT:?}"
-                    )));
-                }
-                None => {}
-            }
-        }
-    }
-}
 
 /// What is left until the deadline; never nothing, so that an outcome that is there already is seen.
 fn remaining(deadline: Instant) -> Duration {
@@ -319,8 +106,8 @@ struct OpenTransaction {
 }
 
 impl Publisher {
-    /// A producer for the source. It fences every older one with the same transactional id and ends what they left open.
-    pub(crate) fn take_over(kafka: &Kafka, source: &str) -> Result<Self, PublishError> {
+    /// A producer for the source that has found its broker, if that answers at once. It fences nobody yet.
+    pub(crate) fn prepare(kafka: &Kafka, source: &str) -> Result<Self, PublishError> {
         let transactional_id = format!("databus.{source}");
         let producer: ThreadedProducer<Deliveries> = ClientConfig::new()
             .set("bootstrap.servers", &kafka.brokers)
@@ -335,9 +122,11 @@ impl Publisher {
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "65536")
             .set("message.max.bytes", LARGEST_RECORD)
+            // a broker that comes back is found at once, not after ten seconds
+            .set("reconnect.backoff.max.ms", "1000")
             .create_with_context(Deliveries { quiet: Quiet, offsets: Offsets::default() })
             .map_err(|cause| PublishError::Definite(format!("kafka client: {cause}")))?;
-        let publisher = Self {
+        let prepared = Self {
             producer,
             source: source.to_owned(),
             topic: changes_topic(source),
@@ -345,11 +134,16 @@ impl Publisher {
             open: None,
             tally: Tally::default(),
         };
-        publisher
-            .producer
-            .init_transactions(TAKE_OVER_TIMEOUT)
-            .map_err(|cause| publisher.classify("init_transactions", cause))?;
-        Ok(publisher)
+        // without a connection the client would look for the coordinator only half a second later
+        drop(prepared.producer.client().fetch_metadata(Some(&prepared.topic), Duration::from_secs(1)));
+        Ok(prepared)
+    }
+
+    /// Fences every older producer of the source and ends what they left open.
+    pub(crate) fn take_over(self) -> Result<Self, PublishError> {
+        let taken = self.producer.init_transactions(TAKE_OVER_TIMEOUT);
+        taken.map_err(|cause| self.classify("init_transactions", cause))?;
+        Ok(self)
     }
 
     /// Hands out what was published since the last time, by table and op: call it after a commit.
@@ -509,6 +303,10 @@ impl Publisher {
                 ))
             }
             (_, Some(RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)) => fenced(),
+            // after a long idle time; the group says whether this process may ask for a new id
+            (_, Some(RDKafkaErrorCode::InvalidProducerIdMapping | RDKafkaErrorCode::UnknownProducerId)) => {
+                PublishError::Unknown(format!("{doing}: {cause}"))
+            }
             // also where it is the reason why the whole transaction must be aborted: the next attempt would end the same way
             (_, Some(RDKafkaErrorCode::MessageSizeTooLarge)) => PublishError::Definite(format!(
                 "{doing}: the broker refuses a record of this size; set max.message.bytes of topic {} to {LARGEST_RECORD}",

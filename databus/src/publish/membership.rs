@@ -5,7 +5,7 @@
 //!
 //! Sticky by choice: a process that joins takes nothing from the one that has it (KIP-429). The members are static (KIP-345): a process that
 //! was killed and comes back under its name is at once what it was, without waiting for the end of its old session. A second process under
-//! the same name takes the first one's place, and the first one ends.
+//! the same name takes the first one's place, and the first one ends once it knows that it is one (`namesake`).
 
 use super::PublishError;
 use change_event::checkpoint;
@@ -14,14 +14,15 @@ use rdkafka::{
     ClientConfig, ClientContext, Offset, TopicPartitionList,
     config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, RebalanceProtocol},
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    error::{KafkaError, RDKafkaErrorCode},
+    groups::GroupInfo,
     types::RDKafkaRespErr,
 };
 use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{Sender, channel},
+        mpsc::channel,
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -33,7 +34,11 @@ const SESSION: &str = "6000";
 /// How often each process is heard, and hears of a change: also how soon a standby knows that it is wanted.
 const HEARTBEAT: &str = "500";
 /// How long an idle poll lasts.
-const IDLE: Duration = Duration::from_millis(100);
+const IDLE: Duration = Duration::from_millis(50);
+/// The same while it may have to join at any moment.
+const BEFORE_JOINING: Duration = Duration::from_millis(10);
+/// How long the group may take to say who is in it.
+const WHO_IS_THERE: Duration = Duration::from_secs(2);
 /// How long a role that is to be handed over waits for the work in hand.
 const HAND_OVER: Duration = Duration::from_secs(3);
 /// How long the group may take to answer who is active.
@@ -52,7 +57,7 @@ pub(crate) enum Role {
     Standby,
     /// This one is; the number rises each time it comes to be.
     Active(u64),
-    /// Another process joined under this one's name.
+    /// Somebody joined under this one's name: another process, or a late request of its own ([`Namesake`](super::Namesake)).
     Replaced,
     /// Definite: the topics are not what they must be.
     Refused(String),
@@ -64,6 +69,8 @@ pub(crate) struct Membership {
     role: watch::Receiver<Role>,
     thread: Option<JoinHandle<()>>,
     consumer: Arc<BaseConsumer<Watcher>>,
+    group: String,
+    instance: String,
 }
 
 impl std::fmt::Debug for Membership {
@@ -80,8 +87,6 @@ struct Shared {
     /// Whether somebody works under the role.
     held: Mutex<bool>,
     let_go: Condvar,
-    /// Waits for the answer of [`Membership::confirm`].
-    asking: Mutex<Option<Sender<KafkaResult<()>>>>,
     term: AtomicU64,
 }
 
@@ -104,7 +109,7 @@ pub(crate) fn instance_name(databus: &Databus) -> String {
 }
 
 impl Membership {
-    /// Prepares a place in the group of `source`; nothing is joined before [`Membership::stand`].
+    /// Prepares a place in the group of `source` and looks for the broker; nothing is joined before [`Membership::stand`].
     pub(crate) fn new(kafka: &Kafka, source: &str, instance: &str) -> Result<Self, PublishError> {
         let group = format!("databus.{source}");
         let (sender, role) = watch::channel(Role::Joining);
@@ -113,7 +118,6 @@ impl Membership {
             ended: AtomicBool::new(false),
             held: Mutex::new(false),
             let_go: Condvar::new(),
-            asking: Mutex::new(None),
             term: AtomicU64::new(0),
         });
         let watcher = Watcher { group: group.clone(), role: sender, shared: Arc::clone(&shared) };
@@ -133,7 +137,7 @@ impl Membership {
             .name("role".to_owned())
             .spawn(move || member.run())
             .map_err(|cause| definite(cause.to_string()))?;
-        Ok(Self { shared, role, thread: Some(thread), consumer })
+        Ok(Self { shared, role, thread: Some(thread), consumer, group, instance: instance.to_owned() })
     }
 
     /// Joins the group: from here on the role may come.
@@ -144,6 +148,18 @@ impl Membership {
     /// Leaves the group, so that another one gets the role.
     pub(crate) fn withdraw(&self) {
         self.shared.wanted.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the group has a member of this process's name; itself, while it stands. Blocks; an error is transient.
+    pub(crate) fn has_namesake(&self) -> Result<bool, PublishError> {
+        let groups = self.consumer.fetch_group_list(Some(&self.group), WHO_IS_THERE).map_err(|cause| {
+            PublishError::Transient(format!("ask who is in the group {}: {cause}", self.group))
+        })?;
+        let named = |group: &GroupInfo| {
+            // the client's name is the process's; a member's id is made of its name, too, and of something random
+            group.members().iter().any(|member| member.client_id() == self.instance)
+        };
+        Ok(groups.groups().iter().any(named))
     }
 
     /// The role as it changes.
@@ -176,9 +192,14 @@ impl Membership {
                 return Ok(false);
             }
             let (sender, answer) = channel();
-            *lock(&self.shared.asking) = Some(sender);
-            // the coordinator takes an offset from a member of the present generation only
-            self.consumer.commit(&mine, CommitMode::Async).map_err(|cause| transient(cause.to_string()))?;
+            let (consumer, offset) = (Arc::clone(&self.consumer), mine.clone());
+            // the coordinator takes an offset from a member of the present generation only. The client tells the outcome of a commit
+            // to nobody but a caller that waits, and lets that wait for as long as the broker is away: hence the thread
+            std::thread::Builder::new()
+                .name("confirm".to_owned())
+                // who asked may have given up waiting
+                .spawn(move || drop(sender.send(consumer.commit(&offset, CommitMode::Sync))))
+                .map_err(|cause| transient(cause.to_string()))?;
             let answer = answer
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
                 .map_err(|_| transient(format!("no answer within {ANSWER:?}")))?;
@@ -274,13 +295,6 @@ impl ConsumerContext for Watcher {
             tracing::warn!(group = self.group, %error, "the group's assignment could not be answered");
         }
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
-        if let Some(asking) = lock(&self.shared.asking).take() {
-            // who asked may have given up waiting
-            drop(asking.send(result));
-        }
-    }
 }
 
 impl Watcher {
@@ -338,6 +352,8 @@ impl Member {
     fn run(mut self) {
         let shared = Arc::clone(&self.consumer.context().shared);
         let mut subscribed = false;
+        // a client connects at its first question: who joins later finds the way known
+        drop(self.consumer.fetch_metadata(Some(checkpoint::TOPIC), Duration::from_secs(1)));
         while !shared.ended.load(Ordering::SeqCst) {
             let wanted = shared.wanted.load(Ordering::SeqCst);
             if wanted && !subscribed {
@@ -349,13 +365,14 @@ impl Member {
                 self.leave();
                 subscribed = false;
             }
-            match self.consumer.poll(IDLE) {
+            match self.consumer.poll(if subscribed { IDLE } else { BEFORE_JOINING }) {
                 None | Some(Ok(_)) => {}
                 Some(Err(error)) => self.failed(&error),
             }
             self.look();
         }
-        if subscribed {
+        // a place that somebody else has is not this one's to give up
+        if subscribed && *self.consumer.context().role.borrow() != Role::Replaced {
             self.leave();
         }
     }

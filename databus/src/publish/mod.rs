@@ -3,17 +3,21 @@
 mod inspect;
 mod kafka;
 mod membership;
+mod namesake;
 mod offsets;
 mod quiet;
 mod reader;
 mod requests;
+mod stage1;
 mod tally;
 
 pub(crate) use inspect::{KafkaExamination, inspect};
-pub(crate) use kafka::{Mark, Publisher, Stage1};
+pub(crate) use kafka::{Mark, Publisher};
 pub(crate) use membership::{Membership, Role, instance_name};
+pub(crate) use namesake::{Namesake, Verdict};
 pub(crate) use reader::{Next, Reader, Record};
 pub(crate) use requests::{Heard, Inbox, Request, send};
+pub(crate) use stage1::Stage1;
 
 fn topic_gone(topic: &str) -> String {
     format!(

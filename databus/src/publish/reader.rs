@@ -1,6 +1,6 @@
 //! Reads stage 1 the way every reader should: committed records only. Knows the Kafka client, as `kafka` does.
 
-use super::{PublishError, kafka::ASK_TIMEOUT, quiet::Quiet};
+use super::{PublishError, quiet::Quiet, stage1::ASK_TIMEOUT};
 use change_event::{Version, checkpoint::changes_topic, envelope::Change};
 use pipeline_config::Kafka;
 use rdkafka::{

@@ -167,7 +167,10 @@ fn a_second_process_under_the_same_name_takes_the_place_and_the_first_ends_with_
     source.wait_for_changes(1)?;
     let second = source.deployment.twin(&format!("{}-twin", source.name))?.databus()?;
     assert_eq!(first.wait_exit()?, Some(10), "{}", last_lines(&first));
-    ensure!(first.log()?.contains("the-one"), "{}", last_lines(&first));
+    // whichever tells it first, the group or a transaction
+    let told = ["under the instance name the-one", "another databus has taken over"];
+    let log = first.log()?;
+    ensure!(told.iter().any(|words| log.contains(words)), "{}", last_lines(&first));
     source.sql("INSERT INTO entry VALUES (2, 'to the second')")?;
     assert_dense(&source.wait_for_changes(2)?)?;
     ensure!(role(&second) == Some(1.0), "{}", last_lines(&second));
@@ -194,7 +197,7 @@ fn a_lone_one_starts_again_quickly_after_a_stop_and_after_a_kill() -> Result<()>
             other => Err(Not::Yet(format!("{other:?}"))),
         })?;
         println!("first record {:?} after the start, killed before: {killed}", started.elapsed());
-        // the session of a dead predecessor would be six more
+        // less than 1 s where nobody else works, whether it was stopped or killed; the session of a dead predecessor would be six
         ensure!(
             started.elapsed() < Duration::from_secs(20),
             "{:?}: {}",

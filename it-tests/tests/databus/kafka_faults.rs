@@ -1,13 +1,18 @@
 //! Scenario 18: whatever happens to the broker, stage 1 holds every change once and in order, or databus stops and says why.
 
-use super::{SOON, Source, assert_dense, fresh, last_lines, stack};
+use super::{
+    SOON, Source, assert_complete, assert_dense, fresh, last_lines, stack, wait_written, write_until,
+};
 use anyhow::{Context, Result, bail, ensure};
 use it_tests::{
     documented::documented,
     harness::{Daemon, Not, Part, Service, Stack, wait_until},
     topic,
 };
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
 
 const COLUMNS: &str = "id INT PRIMARY KEY, note VARCHAR(40) NOT NULL";
 
@@ -76,6 +81,37 @@ fn a_stage_1_topic_that_is_made_anew_under_a_running_stream_takes_no_change_scen
     source.sql("INSERT INTO entry VALUES (2, 'into the new topic')")?;
     ends_saying(databus, 1, "was deleted")?;
     ensure!(source.changes()?.is_empty(), "a change without those before it is visible");
+    Ok(())
+}
+
+#[test]
+fn a_broker_that_answers_after_the_timeout_costs_and_doubles_nothing_scenario_18() -> Result<()> {
+    let mut stack = Stack::start(fresh("databus-late").only(&[Part::MariaDb, Part::Kafka]))?;
+    let kafka = stack.kafka.take().ok_or_else(|| anyhow::anyhow!("the stack has no broker"))?;
+    let (stop, written) = (AtomicBool::new(false), AtomicU64::new(0));
+    let source = Source::new(&stack, COLUMNS)?;
+    let databus = talkative(&source)?;
+    std::thread::scope(|scope| -> Result<()> {
+        let writer = scope.spawn(|| write_until(&source, &stop, &written));
+        let pausing = (|| -> Result<()> {
+            wait_written(&written, 200)?;
+            // what was sent lies in the broker's sockets: it takes it when it wakes, after the client has given it up
+            kafka.pause()?;
+            // its client first, or its place in the group, whichever comes to its end sooner
+            let given_up = ["message(s) timed out on", "no longer the active one"];
+            wait_until("databus to give up", SOON, || match databus.log() {
+                Ok(log) if given_up.iter().any(|words| log.contains(words)) => Ok(()),
+                _ => Err(Not::Yet(last_lines(&databus))),
+            })?;
+            kafka.resume()
+        })();
+        stop.store(true, Ordering::Relaxed);
+        writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
+        pausing
+    })?;
+    assert_complete(&source, written.load(Ordering::Relaxed)).with_context(|| last_lines(&databus))?;
+    // not every time: it depends on which of its requests to join the broker reads last
+    println!("replaced by itself: {}", databus.log()?.contains("joining anew"));
     Ok(())
 }
 
