@@ -58,10 +58,11 @@ const ALTERS: [&str; 45] = [
 
 /// Other things that are defined beside captured tables, and rows that come by way of them. What becomes of tables that nobody captures is
 /// published by neither.
-const BESIDE: [&str; 13] = [
+const BESIDE: [&str; 16] = [
     "CREATE TABLE ghost LIKE altered",
     "INSERT INTO ghost SELECT * FROM altered",
     "CREATE TABLE copied AS SELECT * FROM line",
+    "CREATE OR REPLACE TABLE copied LIKE line",
     "ALTER TABLE ghost ADD COLUMN extra INT NULL; UPDATE ghost SET extra = 1",
     "RENAME TABLE ghost TO ghost_old, copied TO ghost; TRUNCATE ghost_old; RENAME TABLE ghost TO copied",
     "INSERT INTO entry SELECT 6000 + seq, CONCAT('ghost ', seq) FROM seq_1_to_50",
@@ -72,6 +73,9 @@ const BESIDE: [&str; 13] = [
     "CREATE TEMPORARY TABLE held SELECT id FROM entry WHERE id > 6040; DELETE FROM entry WHERE id IN (SELECT id FROM held); DROP TEMPORARY TABLE held",
     "DROP TABLE ghost_old, copied; ANALYZE TABLE entry; FLUSH TABLES entry",
     "CREATE PROCEDURE fill(IN a INT) INSERT INTO entry VALUES (a, 'called'), (a + 1, NULL); CALL fill(7000); DROP PROCEDURE fill",
+    "TRUNCATE tag; INSERT INTO tag (id, name) VALUES (1, 'after'), (2, 'it')",
+    "CREATE TABLE _line_gho LIKE line; ALTER TABLE _line_gho ADD COLUMN extra INT NULL; INSERT INTO _line_gho SELECT line.*, NULL FROM line;
+     RENAME TABLE line TO _line_del, _line_gho TO line; INSERT INTO line (entry_id, part) VALUES (9000, 'new'); DROP TABLE _line_del",
 ];
 
 /// Each definition with rows behind it.
