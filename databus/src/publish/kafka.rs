@@ -3,7 +3,7 @@
 //! Transactions: <https://kafka.apache.org/documentation/#semantics>, KIP-98 and KIP-447; client behaviour:
 //! <https://github.com/confluentinc/librdkafka/blob/master/INTRODUCTION.md#transactional-producer>.
 
-use super::{PublishError, offsets::Offsets, quiet::Quiet, requests, tally::Tally};
+use super::{PublishError, offsets::Offsets, pause::Pause, quiet::Quiet, requests, tally::Tally};
 use crate::stream::{ChangeSink, Mark as TableMark};
 use change_event::{
     checkpoint::{self, Checkpoint, changes_topic},
@@ -48,6 +48,7 @@ pub(crate) struct Publisher {
     topic: String,
     transactional_id: String,
     open: Option<OpenTransaction>,
+    pause: Pause,
     tally: Tally,
 }
 
@@ -115,7 +116,9 @@ impl Publisher {
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
             .set("enable.idempotence", "true")
             .set("compression.type", "lz4")
-            .set("linger.ms", "1")
+            // a commit waits for the records, and each of them for this
+            .set("linger.ms", "0.1")
+            .set("socket.nagle.disable", "true")
             .set("batch.size", "524288")
             .set("batch.num.messages", "10000")
             // bounds what is queued: a publisher that gets ahead waits
@@ -132,6 +135,7 @@ impl Publisher {
             topic: changes_topic(source),
             transactional_id,
             open: None,
+            pause: Pause::default(),
             tally: Tally::default(),
         };
         // without a connection the client would look for the coordinator only half a second later
@@ -175,6 +179,9 @@ impl Publisher {
         while self.producer.in_flight_count() > 0 && Instant::now() < soon {
             std::thread::sleep(ACKNOWLEDGEMENT_LOOK);
         }
+        if let Some(open) = &self.open {
+            self.pause.acknowledged(open.changes, open.since.elapsed());
+        }
         if self.producer.context().offsets.began_anew() {
             return Err(PublishError::Definite(super::topic_gone(&self.topic)));
         }
@@ -182,6 +189,7 @@ impl Publisher {
             match self.producer.commit_transaction(remaining(deadline)) {
                 Ok(()) => {
                     self.producer.context().offsets.committed();
+                    self.pause.committed();
                     self.open = None;
                     return Ok(());
                 }
@@ -217,6 +225,7 @@ impl Publisher {
 
     fn ensure_open(&mut self) -> Result<(), PublishError> {
         if self.open.is_none() {
+            self.pause.wait();
             self.producer.begin_transaction().map_err(|cause| self.classify("begin_transaction", cause))?;
             self.open = Some(OpenTransaction { since: Instant::now(), changes: 0 });
         }

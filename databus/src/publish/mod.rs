@@ -5,6 +5,7 @@ mod kafka;
 mod membership;
 mod namesake;
 mod offsets;
+mod pause;
 mod quiet;
 mod reader;
 mod requests;

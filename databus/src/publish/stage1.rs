@@ -97,11 +97,13 @@ impl Stage1 {
         for result in results {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                // brokers that are still coming up say so in these words; fewer of them than copies are wanted is what the last means
                 Err((
                     topic,
-                    code @ (RDKafkaErrorCode::RequestTimedOut | RDKafkaErrorCode::NotController),
+                    code @ (RDKafkaErrorCode::RequestTimedOut
+                    | RDKafkaErrorCode::NotController
+                    | RDKafkaErrorCode::InvalidReplicationFactor),
                 )) => {
-                    // brokers that are still coming up say so in these words
                     return Err(PublishError::Transient(format!("create the kafka topic {topic}: {code}")));
                 }
                 Err((topic, code)) => {

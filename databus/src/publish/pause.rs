@@ -1,0 +1,91 @@
+//! The pause between two Kafka transactions.
+//!
+//! The broker answers the end of a transaction before its markers are written. Until they are, it refuses the next transaction's first
+//! request, and librdkafka asks again only after 20 ms (`CONCURRENT_TRANSACTIONS` in its `rdkafka_txnmgr.c`). A pause of a few milliseconds
+//! costs less; how many, the broker's own speed tells.
+
+use std::time::{Duration, Instant};
+
+/// A first guess.
+const FIRST: Duration = Duration::from_millis(2);
+/// Longer would not be worth it.
+const LONGEST: Duration = Duration::from_millis(10);
+/// By how much it grows when it was too short, and how often that is more than it shrinks.
+const STEP: Duration = Duration::from_micros(800);
+const SHRINK: u32 = 40;
+/// What the client waits when a transaction comes too early.
+const REFUSED: Duration = Duration::from_millis(20);
+/// Larger transactions take long for other reasons.
+const SMALL: u64 = 100;
+
+/// Learns how long to wait.
+#[derive(Debug)]
+pub(super) struct Pause {
+    length: Duration,
+    committed: Option<Instant>,
+    /// Whether the open transaction began within the longest pause after the one before it.
+    close: bool,
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self { length: FIRST, committed: None, close: false }
+    }
+}
+
+impl Pause {
+    /// Waits until the next transaction may begin.
+    pub(super) fn wait(&mut self) {
+        let Some(since) = self.committed.map(|at| at.elapsed()) else { return };
+        self.close = since < LONGEST;
+        if let Some(left) = self.length.checked_sub(since) {
+            std::thread::sleep(left);
+        }
+    }
+
+    /// All of an open transaction's `changes` are at the broker, so long after it began.
+    pub(super) fn acknowledged(&mut self, changes: u64, took: Duration) {
+        if !self.close || changes > SMALL {
+            return;
+        }
+        self.length = if took >= REFUSED {
+            (self.length + STEP).min(LONGEST)
+        } else {
+            self.length.saturating_sub(STEP / SHRINK)
+        };
+    }
+
+    /// A transaction was committed.
+    pub(super) fn committed(&mut self) {
+        self.committed = Some(Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_grows_while_transactions_come_too_early_and_shrinks_slowly_when_they_do_not() {
+        let mut pause = Pause { close: true, ..Pause::default() };
+        for _ in 0..100 {
+            pause.acknowledged(1, Duration::from_millis(25));
+        }
+        assert_eq!(pause.length, LONGEST);
+        pause.acknowledged(1, Duration::from_millis(3));
+        assert!(pause.length < LONGEST && pause.length > LONGEST - STEP);
+        for _ in 0..10_000 {
+            pause.acknowledged(1, Duration::from_millis(3));
+        }
+        assert_eq!(pause.length, Duration::ZERO);
+    }
+
+    #[test]
+    fn large_transactions_and_those_after_a_silence_teach_nothing() {
+        let mut pause = Pause::default();
+        pause.acknowledged(1, Duration::from_millis(25));
+        pause.close = true;
+        pause.acknowledged(20_000, Duration::from_millis(25));
+        assert_eq!(pause.length, FIRST);
+    }
+}
