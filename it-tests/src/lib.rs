@@ -24,4 +24,6 @@ pub mod tls;
 #[cfg(feature = "workload")]
 pub mod topic;
 #[cfg(feature = "workload")]
+pub mod types;
+#[cfg(feature = "workload")]
 pub mod workload;

@@ -1,6 +1,6 @@
 //! One table for each family of types, with the same rows in every run, so that each exception is met in each.
 
-use crate::databus::types::{
+use it_tests::types::{
     canon::Canon,
     column::{CHARSETS, Column},
     literal,

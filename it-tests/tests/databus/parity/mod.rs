@@ -11,16 +11,14 @@ mod kinds;
 mod sides;
 mod workload;
 
-use super::{
-    Source,
-    types::{self, ROWS, table::Table},
-};
+use super::Source;
 use crate::shared::{fresh, stack};
 use anyhow::{Context, Result};
 use compare::{Types, changes, compare};
 use exceptions::Exceptions;
 use it_tests::harness::{Flavour, Part, Stack};
 use it_tests::rng::Rng;
+use it_tests::types::{self, ROWS, table::Table};
 use sides::Sides;
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,11 +1,11 @@
 //! Random values as SQL, edges more often than their share.
 
-use it_tests::rng::Rng;
+use crate::rng::Rng;
 
 /// Makes a value.
-pub(in crate::databus) type Literal = Box<dyn Fn(&mut Rng) -> String>;
+pub type Literal = Box<dyn Fn(&mut Rng) -> String>;
 
-pub(in crate::databus) fn integer(bits: u32, unsigned: bool) -> Literal {
+pub fn integer(bits: u32, unsigned: bool) -> Literal {
     Box::new(move |rng| {
         let raw = rng.next() >> (64 - bits);
         let most = u64::MAX >> (64 - bits);
@@ -23,11 +23,11 @@ pub(in crate::databus) fn integer(bits: u32, unsigned: bool) -> Literal {
     })
 }
 
-pub(in crate::databus) fn year() -> Literal {
+pub fn year() -> Literal {
     Box::new(|rng| rng.pick(&["0", "1901", "2155", "1970", "2026", "1999"]).to_string())
 }
 
-pub(in crate::databus) fn decimal(precision: usize, scale: usize, unsigned: bool) -> Literal {
+pub fn decimal(precision: usize, scale: usize, unsigned: bool) -> Literal {
     Box::new(move |rng| {
         let form = rng.below(5);
         let mut digit = || match form {
@@ -42,7 +42,7 @@ pub(in crate::databus) fn decimal(precision: usize, scale: usize, unsigned: bool
     })
 }
 
-pub(in crate::databus) fn float() -> Literal {
+pub fn float() -> Literal {
     Box::new(|rng| match rng.below(3) {
         0 => rng.pick(&["0", "-0e0", "1.1", "-16777217", "3.4028e38", "1.1754944e-38", "0.1"]).to_string(),
         _ => {
@@ -52,7 +52,7 @@ pub(in crate::databus) fn float() -> Literal {
     })
 }
 
-pub(in crate::databus) fn double() -> Literal {
+pub fn double() -> Literal {
     Box::new(|rng| match rng.below(3) {
         0 => rng
             .pick(&[
@@ -73,7 +73,7 @@ pub(in crate::databus) fn double() -> Literal {
     })
 }
 
-pub(in crate::databus) fn bits(width: u8) -> Literal {
+pub fn bits(width: u8) -> Literal {
     Box::new(move |rng| {
         let most = u64::MAX >> (64 - u32::from(width));
         match rng.below(4) {
@@ -119,11 +119,11 @@ fn clock(rng: &mut Rng) -> String {
     }
 }
 
-pub(in crate::databus) fn date() -> Literal {
+pub fn date() -> Literal {
     Box::new(|rng| format!("'{}'", day(rng)))
 }
 
-pub(in crate::databus) fn datetime() -> Literal {
+pub fn datetime() -> Literal {
     Box::new(|rng| {
         let day = day(rng);
         // rounding up past the last day would be a zero date with a warning
@@ -135,7 +135,7 @@ pub(in crate::databus) fn datetime() -> Literal {
     })
 }
 
-pub(in crate::databus) fn timestamp() -> Literal {
+pub fn timestamp() -> Literal {
     Box::new(|rng| match rng.below(5) {
         0 => rng
             .pick(&[
@@ -149,7 +149,7 @@ pub(in crate::databus) fn timestamp() -> Literal {
     })
 }
 
-pub(in crate::databus) fn time() -> Literal {
+pub fn time() -> Literal {
     Box::new(|rng| match rng.below(4) {
         0 => rng
             .pick(&[
@@ -174,7 +174,7 @@ pub(in crate::databus) fn time() -> Literal {
     })
 }
 
-pub(in crate::databus) fn binary(longest: usize) -> Literal {
+pub fn binary(longest: usize) -> Literal {
     Box::new(move |rng| {
         let len = rng.below(longest + 1);
         format!("x'{}'", hex::encode(rng.bytes(len)))
@@ -212,16 +212,16 @@ fn utf8(text: &str) -> String {
 }
 
 /// Four-byte characters become `?` in utf8mb3 and ucs2 as elsewhere.
-pub(in crate::databus) fn text(_charset: &str) -> Literal {
+pub fn text(_charset: &str) -> Literal {
     Box::new(|rng| utf8(&words(rng, 9)))
 }
 
-pub(in crate::databus) fn long_text(_charset: &str) -> Literal {
+pub fn long_text(_charset: &str) -> Literal {
     Box::new(|rng| format!("REPEAT({}, {})", utf8(&words(rng, 4)), rng.below(60)))
 }
 
 /// Members of an ENUM or SET, which every charset has.
-pub(in crate::databus) fn members(count: usize) -> Vec<String> {
+pub fn members(count: usize) -> Vec<String> {
     (0..count)
         .map(|at| match at % 3 {
             0 => format!("'v{at}'"),
@@ -232,11 +232,11 @@ pub(in crate::databus) fn members(count: usize) -> Vec<String> {
 }
 
 /// One of the values; or one that the list has not, which is stored as index 0.
-pub(in crate::databus) fn one_of(values: Vec<String>) -> Literal {
+pub fn one_of(values: Vec<String>) -> Literal {
     Box::new(move |rng| if rng.one_in(8) { "'not among them'".to_owned() } else { rng.pick(&values).clone() })
 }
 
-pub(in crate::databus) fn set(count: usize) -> Literal {
+pub fn set(count: usize) -> Literal {
     Box::new(move |rng| {
         let most = u64::MAX >> (64 - count as u32);
         match rng.below(4) {
@@ -247,7 +247,7 @@ pub(in crate::databus) fn set(count: usize) -> Literal {
     })
 }
 
-pub(in crate::databus) fn geometry(kind: &'static str, mariadb: bool) -> Literal {
+pub fn geometry(kind: &'static str, mariadb: bool) -> Literal {
     Box::new(move |rng| {
         let mut number = || format!("{}.{}", rng.below(80) as i32 - 40, rng.below(1000));
         let mut point = || format!("{} {}", number(), number());
@@ -268,7 +268,7 @@ pub(in crate::databus) fn geometry(kind: &'static str, mariadb: bool) -> Literal
     })
 }
 
-pub(in crate::databus) fn address(kind: &'static str) -> Literal {
+pub fn address(kind: &'static str) -> Literal {
     Box::new(move |rng| match kind {
         "UUID" if rng.one_in(2) => "UUID()".to_owned(),
         "UUID" => {
@@ -301,7 +301,7 @@ pub(in crate::databus) fn address(kind: &'static str) -> Literal {
     })
 }
 
-pub(in crate::databus) fn vector(count: usize, mariadb: bool) -> Literal {
+pub fn vector(count: usize, mariadb: bool) -> Literal {
     Box::new(move |rng| {
         let numbers: Vec<_> =
             (0..count).map(|_| format!("{}.{}", rng.below(2_000) as i32 - 1_000, rng.below(1_000))).collect();
@@ -311,7 +311,7 @@ pub(in crate::databus) fn vector(count: usize, mariadb: bool) -> Literal {
 }
 
 /// JSON of MariaDB: a text that is kept as it was written.
-pub(in crate::databus) fn json_text() -> Literal {
+pub fn json_text() -> Literal {
     Box::new(|rng| {
         let text = words(rng, 6).replace('\u{1f}', " ");
         let json = serde_json::json!({"b": [1.5, null, true, text], "a": {"ü": rng.next()}});
@@ -320,8 +320,9 @@ pub(in crate::databus) fn json_text() -> Literal {
 }
 
 /// JSON of MySQL, with values that have no JSON type of their own.
-pub(in crate::databus) fn json_value() -> Literal {
-    Box::new(|rng| value(rng, 3))
+pub fn json_value() -> Literal {
+    // a value that is no text is not taken for JSON on its own
+    Box::new(|rng| format!("JSON_EXTRACT(JSON_ARRAY({}), '$[0]')", value(rng, 3)))
 }
 
 fn value(rng: &mut Rng, depth: usize) -> String {

@@ -1,25 +1,25 @@
 //! A random column.
 
 use super::{canon::Canon, literal};
-use it_tests::harness::Flavour;
-use it_tests::rng::Rng;
+use crate::harness::Flavour;
+use crate::rng::Rng;
 
 /// Every charset of MariaDB that holds text.
-pub(in crate::databus) const CHARSETS: [&str; 39] = [
+pub const CHARSETS: [&str; 39] = [
     "armscii8", "ascii", "big5", "cp1250", "cp1251", "cp1256", "cp1257", "cp850", "cp852", "cp866", "cp932",
     "dec8", "eucjpms", "euckr", "gb2312", "gbk", "geostd8", "greek", "hebrew", "hp8", "keybcs2", "koi8r",
     "koi8u", "latin1", "latin2", "latin5", "latin7", "macce", "macroman", "sjis", "swe7", "tis620", "ucs2",
     "ujis", "utf16", "utf16le", "utf32", "utf8mb3", "utf8mb4",
 ];
 
-pub(in crate::databus) struct Column {
-    pub(in crate::databus) name: String,
+pub struct Column {
+    pub name: String,
     /// Type and everything behind it.
-    pub(in crate::databus) ddl: String,
-    pub(in crate::databus) nullable: bool,
-    pub(in crate::databus) canon: Canon,
+    pub ddl: String,
+    pub nullable: bool,
+    pub canon: Canon,
     /// Small enough, and never NULL.
-    pub(in crate::databus) fits_a_key: bool,
+    pub fits_a_key: bool,
     values: Values,
 }
 
@@ -31,7 +31,7 @@ enum Values {
 }
 
 impl Column {
-    pub(in crate::databus) fn random(name: &str, flavour: Flavour, rng: &mut Rng) -> Self {
+    pub fn random(name: &str, flavour: Flavour, rng: &mut Rng) -> Self {
         let canonical = Canon::Plain;
         if rng.one_in(12) {
             let kind = *rng.pick(&["VIRTUAL", "STORED"]);
@@ -67,14 +67,14 @@ impl Column {
     }
 
     /// A column of one type that may be NULL, with the canonical form of its values and where they come from.
-    pub(in crate::databus) fn of(name: &str, ddl: &str, canon: Canon, literal: literal::Literal) -> Self {
+    pub fn of(name: &str, ddl: &str, canon: Canon, literal: literal::Literal) -> Self {
         let nullable = !ddl.contains("NOT NULL");
         let values = Values::Random(literal);
         Self { name: name.to_owned(), ddl: ddl.to_owned(), nullable, canon, fits_a_key: false, values }
     }
 
     /// A value to insert; `None` where the server makes it.
-    pub(in crate::databus) fn literal(&self, rng: &mut Rng) -> Option<String> {
+    pub fn literal(&self, rng: &mut Rng) -> Option<String> {
         match &self.values {
             Values::Generated => None,
             Values::Random(_) if self.nullable && rng.one_in(5) => Some("NULL".to_owned()),

@@ -1,19 +1,19 @@
 //! A random table.
 
 use super::column::Column;
+use crate::harness::Flavour;
+use crate::rng::Rng;
 use anyhow::{Context, Result, ensure};
 use change_event::Row;
-use it_tests::harness::Flavour;
-use it_tests::rng::Rng;
 
-pub(in crate::databus) struct Table {
-    pub(in crate::databus) name: String,
-    pub(in crate::databus) ddl: String,
-    pub(in crate::databus) columns: Vec<Column>,
+pub struct Table {
+    pub name: String,
+    pub ddl: String,
+    pub columns: Vec<Column>,
 }
 
 impl Table {
-    pub(in crate::databus) fn random(name: &str, flavour: Flavour, rng: &mut Rng) -> Self {
+    pub fn random(name: &str, flavour: Flavour, rng: &mut Rng) -> Self {
         let count = 6 + rng.below(10);
         let columns: Vec<_> =
             (0..count).map(|at| Column::random(&format!("c{at} \"é`"), flavour, rng)).collect();
@@ -24,7 +24,7 @@ impl Table {
     }
 
     /// A table of these columns, and `id` and `pad` in front of them.
-    pub(in crate::databus) fn of(name: &str, columns: Vec<Column>, key: &str) -> Self {
+    pub fn of(name: &str, columns: Vec<Column>, key: &str) -> Self {
         let mut parts = vec!["id INT NOT NULL".to_owned(), "pad INT NOT NULL DEFAULT 0".to_owned()];
         parts.extend(columns.iter().map(|column| format!("{} {}", quoted(&column.name), column.ddl)));
         parts.push(format!("PRIMARY KEY ({key})"));
@@ -33,7 +33,7 @@ impl Table {
     }
 
     /// A row with this id and random values in all columns that take some.
-    pub(in crate::databus) fn insert(&self, id: u32, rng: &mut Rng) -> String {
+    pub fn insert(&self, id: u32, rng: &mut Rng) -> String {
         let mut names = vec!["id".to_owned()];
         let mut values = vec![id.to_string()];
         for column in &self.columns {
@@ -46,7 +46,7 @@ impl Table {
     }
 
     /// All rows: id and each column's canonical text.
-    pub(in crate::databus) fn select(&self) -> String {
+    pub fn select(&self) -> String {
         let list: Vec<_> = self
             .columns
             .iter()
@@ -59,7 +59,7 @@ impl Table {
     }
 
     /// An error unless the streamed row says what SELECT said.
-    pub(in crate::databus) fn compare(&self, selected: &[&str], streamed: &Row<'_>) -> Result<()> {
+    pub fn compare(&self, selected: &[&str], streamed: &Row<'_>) -> Result<()> {
         ensure!(selected.len() == self.columns.len() + 1, "{} cells", selected.len());
         ensure!(
             streamed.columns().count() == self.columns.len() + 2,

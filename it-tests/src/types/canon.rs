@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use change_event::Value;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::databus) enum Canon {
+pub enum Canon {
     /// The number's or text's own characters.
     Plain,
     Float,
@@ -29,7 +29,7 @@ pub(in crate::databus) enum Canon {
 
 impl Canon {
     /// What is selected of the column `name`, which is quoted.
-    pub(in crate::databus) fn select(self, name: &str) -> String {
+    pub fn select(self, name: &str) -> String {
         match self {
             Self::Plain | Self::Double | Self::Date | Self::Year => format!("CAST({name} AS CHAR)"),
             Self::Time(_) | Self::DateTime(_) | Self::Timestamp(_) => format!("CAST({name} AS CHAR)"),
@@ -49,7 +49,7 @@ impl Canon {
     }
 
     /// What the stream is to say where SELECT said this.
-    pub(in crate::databus) fn expected(self, selected: &str, nullable: bool) -> String {
+    pub fn expected(self, selected: &str, nullable: bool) -> String {
         if selected == "NULL" {
             return selected.to_owned();
         }
@@ -66,7 +66,7 @@ impl Canon {
     }
 
     /// What the stream said.
-    pub(in crate::databus) fn streamed(self, value: &Value<'_>) -> Result<String> {
+    pub fn streamed(self, value: &Value<'_>) -> Result<String> {
         Ok(match (self, value) {
             (_, Value::Null) => "NULL".to_owned(),
             (Self::Plain, Value::Str(text)) => text.to_string(),
