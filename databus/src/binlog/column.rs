@@ -231,13 +231,9 @@ impl RawColumn {
     }
 
     /// Whether the signedness bitmap has a bit for it.
-    pub fn is_numeric(self, flavour: Flavour) -> bool {
+    pub fn is_numeric(self) -> bool {
         use types::*;
-        match self.type_code {
-            TINY | SHORT | INT24 | LONG | LONGLONG | FLOAT | DOUBLE | NEWDECIMAL => true,
-            YEAR => flavour == Flavour::MariaDb,
-            _ => false,
-        }
+        matches!(self.type_code, TINY | SHORT | INT24 | LONG | LONGLONG | FLOAT | DOUBLE | NEWDECIMAL | YEAR)
     }
 
     /// Whether the charset list has an entry for it.

@@ -90,7 +90,7 @@ pub fn parse_shape(mut body: Bytes<'_>, flavour: Flavour) -> Result<TableShape, 
         .map(|code| RawColumn::parse(*code, &mut metadata))
         .collect::<Result<Vec<_>, _>>()?;
     let nullable = Bitmap(body.take(count.div_ceil(8))?);
-    let optional = Optional::parse(body, &raw, flavour)?;
+    let optional = Optional::parse(body, &raw)?;
     optional.into_shape(&raw, nullable, flavour)
 }
 
@@ -112,13 +112,13 @@ struct Optional {
 }
 
 impl Optional {
-    fn parse(mut body: Bytes<'_>, raw: &[RawColumn], flavour: Flavour) -> Result<Self, DecodeError> {
+    fn parse(mut body: Bytes<'_>, raw: &[RawColumn]) -> Result<Self, DecodeError> {
         let mut found = Self::default();
         while !body.is_empty() {
             let field = body.u8()?;
             let mut value = Bytes(body.lenenc_bytes()?);
             match field {
-                1 => found.unsigned = signedness(value.0, raw, flavour),
+                1 => found.unsigned = signedness(value.0, raw),
                 2 => found.default_collation = Some(default_collation(&mut value)?),
                 3 => found.collations = numbers(&mut value)?,
                 4 => {
@@ -210,13 +210,13 @@ impl Optional {
 }
 
 /// One flag per column; bits stand for numeric columns only, the highest bit first.
-fn signedness(bits: &[u8], raw: &[RawColumn], flavour: Flavour) -> Vec<bool> {
+fn signedness(bits: &[u8], raw: &[RawColumn]) -> Vec<bool> {
     let mut numeric = 0;
     raw.iter()
         .map(|column| {
-            let unsigned = column.is_numeric(flavour)
+            let unsigned = column.is_numeric()
                 && bits.get(numeric / 8).is_some_and(|byte| byte >> (7 - numeric % 8) & 1 == 1);
-            numeric += usize::from(column.is_numeric(flavour));
+            numeric += usize::from(column.is_numeric());
             unsigned
         })
         .collect()
@@ -294,13 +294,11 @@ mod tests {
     }
 
     #[test]
-    fn signedness_counts_numeric_columns_only_and_year_is_one_of_them_for_mariadb() {
+    fn signedness_counts_numeric_columns_only_and_year_is_one_of_them() {
         let raw = |type_code| RawColumn { type_code, meta: 0 };
         let columns = [types::TINY, types::YEAR, types::VARCHAR, types::LONGLONG].map(raw);
         // bits: TINY 0, YEAR 1, LONGLONG 1
-        assert_eq!(signedness(&[0b0110_0000], &columns, Flavour::MariaDb), [false, true, false, true]);
-        // MySQL's: TINY 0, LONGLONG 1
-        assert_eq!(signedness(&[0b0100_0000], &columns, Flavour::MySql), [false, false, false, true]);
+        assert_eq!(signedness(&[0b0110_0000], &columns), [false, true, false, true]);
     }
 
     #[test]

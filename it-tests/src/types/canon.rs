@@ -60,7 +60,9 @@ impl Canon {
             Self::Date if zero_date => "1970-01-01".to_owned(),
             Self::DateTime(digits) if zero_date => with_fraction("1970-01-01 00:00:00", 0, digits),
             Self::Timestamp(_) if zero_date => "1970-01-01 00:00:00".to_owned(),
-            Self::Float | Self::Double => format!("{:?}", selected.parse::<f64>().map(f64::to_bits)),
+            // the servers' texts of a double are not always its exact value; that of a float never shows
+            Self::Float => format!("{:?}", selected.parse::<f32>().map(f32::to_bits)),
+            Self::Double => format!("{:?}", selected.parse::<f64>().map(f64::to_bits)),
             _ => selected.to_owned(),
         }
     }
@@ -74,7 +76,7 @@ impl Canon {
             (Self::Plain, Value::U64(number)) => number.to_string(),
             (Self::Float, Value::F64(number)) => {
                 // it is the shortest text of the 32-bit number
-                format!("{:?}", Ok::<_, std::num::ParseFloatError>(f64::from(*number as f32).to_bits()))
+                format!("{:?}", Ok::<_, std::num::ParseFloatError>((*number as f32).to_bits()))
             }
             (Self::Double, Value::F64(number)) => {
                 format!("{:?}", Ok::<_, std::num::ParseFloatError>(number.to_bits()))

@@ -195,7 +195,7 @@ fn compressed_transactions_savepoints_and_xa_of_mysql_are_what_was_committed_sce
     source.sql(&format!(
         "SET cte_max_recursion_depth = 40000; INSERT INTO entry {thousands} SELECT n, RPAD(n * 7919, 300, SHA2(n, 256)) FROM some;
          BEGIN; INSERT INTO entry VALUES (50001, 'kept'); SAVEPOINT s1; DELETE FROM entry WHERE id < 30; ROLLBACK TO s1; COMMIT;
-         XA START 'payment'; UPDATE entry SET note = 'prepared' WHERE id % 100 = 1; XA END 'payment'; XA PREPARE 'payment'"
+         SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; XA START 'payment'; UPDATE entry SET note = 'prepared' WHERE id % 100 = 1; XA END 'payment'; XA PREPARE 'payment'"
     ))?;
     let mut databus = source.deployment.databus()?;
     source.wait_for_changes(30_001).with_context(|| last_lines(&databus))?;
