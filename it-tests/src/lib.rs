@@ -10,6 +10,8 @@ pub mod failover;
 #[cfg(feature = "workload")]
 pub mod flink;
 pub mod harness;
+#[cfg(feature = "options")]
+pub mod options;
 #[cfg(feature = "workload")]
 pub mod replay;
 #[cfg(feature = "workload")]

@@ -1,8 +1,6 @@
 //! The project's own commands: `cargo xtask --help`.
 
-mod bench;
 mod build;
-mod chaos;
 mod debian;
 mod java;
 mod maven;
@@ -12,10 +10,12 @@ mod place;
 mod private_apt;
 mod progress;
 mod provision;
+mod release;
 mod stack;
 mod supervise;
 
 use clap::{Parser, Subcommand};
+use it_tests::options::{BenchCommand, ChaosCommand};
 use std::process::ExitCode;
 
 /// Everything from a bare machine to a running system: needs cargo and a C compiler, fetches the rest.
@@ -44,12 +44,14 @@ enum Task {
     ///
     /// All read one MariaDB and write to one Kafka, one after the other. Builds in release mode. Run it while nothing
     /// else is at work: what else took CPU time is printed with the results.
-    Bench(bench::BenchArgs),
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Kill databus at random under a mixed load with DDL, and compare stage 1 with what the source committed
     ///
     /// On private parts on free loopback ports. Exit code 0 if everything agrees; else logs, binlog, ledger and stage 1 stay
     /// in a folder that the error names, with the seed that repeats the plan.
-    Chaos(chaos::ChaosArgs),
+    #[command(subcommand)]
+    Chaos(ChaosCommand),
     /// Start, look at or stop real parts for work by hand
     Stack(stack::StackArgs),
     /// Install what is missing on this machine; seconds when all is there
@@ -64,8 +66,8 @@ fn main() -> ExitCode {
         Task::Demo(args) => build::demo(&args),
         Task::Test(args) => build::test(&args),
         Task::Ci => build::ci(),
-        Task::Bench(args) => bench::run(&args),
-        Task::Chaos(args) => chaos::run(&args),
+        Task::Bench(command) => bench(&command),
+        Task::Chaos(_) => provision::provision(&[]).and_then(|()| release::run("chaos")),
         Task::Stack(args) => stack::run(&args),
         Task::Provision(args) => provision::run(&args).map(|()| ExitCode::SUCCESS),
     };
@@ -73,4 +75,15 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// The release build, the table, and four topics of each run's backlogs.
+const BENCH_WANTS_GB: u64 = 10;
+
+fn bench(command: &BenchCommand) -> anyhow::Result<ExitCode> {
+    let BenchCommand::Databus(options) = command;
+    provision::provision(&[])?;
+    provision::check_disk(BENCH_WANTS_GB)?;
+    peers::provision(&options.peers.0)?;
+    release::run("bench")
 }

@@ -65,6 +65,7 @@ pub(super) fn drain(trial: &mut Trial, ground: &mut Ground) -> anyhow::Result<Dr
             bail!("no new record for {NO_PROGRESS:?}; {} of {rows} or less are there", end - base);
         }
         running.check_running()?;
+        // on purpose: looking must cost the broker little; the pause is the measurement's grain
         sleep(LOOK);
     }
     let ended = Instant::now();

@@ -96,6 +96,7 @@ fn write_steadily(ground: &mut Ground, rows: u64) -> anyhow::Result<(Vec<(u64, I
     let mut committed = Vec::with_capacity(usize::try_from(rows)?);
     for turn in 0..u32::try_from(rows)? {
         let due = started + Duration::from_secs(1) * turn / RATE;
+        // on purpose: the load is a steady rate
         sleep(due.saturating_duration_since(Instant::now()));
         ground.writer.write(1, 1)?;
         committed.push((ground.writer.written(), Instant::now()));

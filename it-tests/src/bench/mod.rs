@@ -19,47 +19,13 @@ mod usage;
 use anyhow::Context;
 use drain::drain;
 use ground::Ground;
+use it_tests::options::BenchOptions;
 use latency::latency;
 use results::{Results, Workload};
-use std::path::PathBuf;
 use subject::{Subject, Trial};
 
-/// Measures databus and other programs for the same work.
-#[derive(Debug, clap::Parser)]
-#[command(name = "bench")]
-pub(crate) enum Command {
-    /// From the binlog to stage 1
-    Databus(Options),
-}
-
-/// What to measure.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    /// Rows of the backlog in transactions of 1,000
-    #[arg(long, default_value_t = 1_000_000)]
-    rows: u64,
-    /// Rows of the backlog in transactions of one
-    #[arg(long, default_value_t = 100_000)]
-    single_rows: u64,
-    /// Seconds of 200 transactions a second; 0: no latency
-    #[arg(long, default_value_t = 60)]
-    latency_secs: u64,
-    /// Programs beside databus, separated by commas, or none
-    #[arg(long, default_value = "none", value_parser = subject::peers)]
-    peers: subject::Peers,
-    /// How often
-    #[arg(long, default_value_t = 3)]
-    runs: u32,
-    /// Where benchmarks.md and the folder benchmarks go
-    #[arg(long, default_value = "docs")]
-    out: PathBuf,
-    /// Where data, configuration and logs go [default: .run/bench-<pid>, deleted at the end]
-    #[arg(long)]
-    run_dir: Option<PathBuf>,
-}
-
 /// Runs the bench and writes its page.
-pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+pub(crate) fn run(options: &BenchOptions) -> anyhow::Result<()> {
     let started = machine::load_average();
     println!("load before the start: {started}");
     let mut ground = Ground::start(options.run_dir.as_deref())?;
@@ -106,6 +72,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         report::write(&results, options)?;
     }
     println!("{}", report::page(&results, options));
-    println!("written to {}", options.out.join("benchmarks.md").display());
+    println!("written to {}", options.out().join("benchmarks.md").display());
     Ok(())
 }

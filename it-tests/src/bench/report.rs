@@ -1,29 +1,29 @@
 //! `benchmarks.md`: tables of medians and ratios.
 
-use super::Options;
 use super::chart;
 use super::results::{Results, Workload};
 use super::subject::Subject;
 use anyhow::Context;
+use it_tests::options::BenchOptions;
 use std::fmt::Write;
 use std::fs;
 
 /// Writes the page, the chart, and all figures as JSON.
-pub(super) fn write(results: &Results, options: &Options) -> anyhow::Result<()> {
-    let folder = options.out.join("benchmarks");
+pub(super) fn write(results: &Results, options: &BenchOptions) -> anyhow::Result<()> {
+    let folder = options.out().join("benchmarks");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    fs::write(options.out.join("benchmarks.md"), page(results, options))?;
+    fs::write(options.out().join("benchmarks.md"), page(results, options))?;
     fs::write(folder.join("databus.json"), serde_json::to_vec_pretty(results)?)?;
     chart::write(results, &subjects(options), &folder.join("databus.svg"))
 }
 
 /// databus first, then its peers as they were named.
-fn subjects(options: &Options) -> Vec<Subject> {
+fn subjects(options: &BenchOptions) -> Vec<Subject> {
     std::iter::once(Subject::Databus).chain(options.peers.0.iter().map(|peer| Subject::Peer(*peer))).collect()
 }
 
 /// The whole page.
-pub(super) fn page(results: &Results, options: &Options) -> String {
+pub(super) fn page(results: &Results, options: &BenchOptions) -> String {
     let subjects = subjects(options);
     let mut page = format!(
         "# Benchmarks\n\nMade by `cargo xtask bench databus --rows {} --single-rows {} --latency-secs {} --runs {}`; medians. All programs read one MariaDB\n\

@@ -4,10 +4,19 @@
 mod bench;
 
 use clap::Parser;
+use it_tests::options::BenchCommand;
 use std::process::ExitCode;
 
+/// Measures databus and other programs for the same work.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Cli {
+    #[command(subcommand)]
+    command: BenchCommand,
+}
+
 fn main() -> ExitCode {
-    let bench::Command::Databus(options) = bench::Command::parse();
+    let BenchCommand::Databus(options) = Cli::parse().command;
     match bench::run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -7,6 +7,7 @@ use it_tests::chaos::{self, Goal, Options, Standing};
 use it_tests::harness::paths::run_dir;
 use it_tests::harness::record::sweep_ended_runs;
 use it_tests::harness::{Part, Stack, StackSpec};
+use it_tests::options::{ChaosCommand, ChaosOptions};
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -14,32 +15,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Kills daemons at random moments under load and checks that nothing is lost, doubled or out of order.
 #[derive(Debug, Parser)]
 #[command(name = "chaos", after_help = "exit codes: 0 everything agrees, 1 something does not, or failed")]
-enum Command {
-    /// databus: stage 1 against what the source committed
-    Databus(Wanted),
-}
-
-#[derive(Debug, clap::Args)]
-struct Wanted {
-    /// How long to go on
-    #[arg(long, conflicts_with = "kills", value_parser = clap::value_parser!(u64).range(1..))]
-    minutes: Option<u64>,
-    /// How often to kill [default: 200, if no --minutes are given]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
-    kills: Option<u32>,
-    /// Repeats the plan of an earlier round
-    #[arg(long)]
-    seed: Option<u64>,
-    /// databus processes for the one source; with 2 an election decides which is active
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
-    instances: u8,
-    /// Transactions a second
-    #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u32).range(1..))]
-    rate: u32,
+struct Cli {
+    #[command(subcommand)]
+    command: ChaosCommand,
 }
 
 fn main() -> ExitCode {
-    let Command::Databus(wanted) = Command::parse();
+    let ChaosCommand::Databus(wanted) = Cli::parse().command;
     match run(&wanted) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -49,7 +31,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(wanted: &Wanted) -> anyhow::Result<()> {
+fn run(wanted: &ChaosOptions) -> anyhow::Result<()> {
     let goal = match (wanted.minutes, wanted.kills) {
         (Some(minutes), _) => Goal::Time(Duration::from_secs(minutes * 60)),
         (None, kills) => Goal::Kills(kills.unwrap_or(200)),

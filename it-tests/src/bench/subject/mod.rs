@@ -56,17 +56,3 @@ impl Subject {
         }
     }
 }
-
-/// Peers as the command line names them.
-#[derive(Debug, Clone)]
-pub(super) struct Peers(pub(super) Vec<Peer>);
-
-/// Reads `debezium,maxwell` or `none`.
-pub(super) fn peers(list: &str) -> Result<Peers, String> {
-    if list == "none" {
-        return Ok(Peers(Vec::new()));
-    }
-    let named = |name: &str| Peer::ALL.into_iter().find(|peer| peer.name() == name);
-    let peers: Option<Vec<Peer>> = list.split(',').map(named).collect();
-    peers.map(Peers).ok_or_else(|| format!("{list}: none, or some of debezium, maxwell, go-mysql"))
-}
