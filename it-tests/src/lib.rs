@@ -6,6 +6,8 @@ pub mod debezium;
 #[cfg(feature = "workload")]
 pub mod documented;
 #[cfg(feature = "workload")]
+pub mod equality;
+#[cfg(feature = "workload")]
 pub mod failover;
 #[cfg(feature = "workload")]
 pub mod flink;

@@ -1,7 +1,7 @@
 //! A source of a test's own, and what databus published of it.
 
 use crate::{
-    harness::{Daemon, DatabaseServer, Deployment, Not, PipelinesToml, Stack, wait_until},
+    harness::{Daemon, DatabaseServer, Deployment, Not, PipelinesToml, Proxy, Stack, wait_until},
     shared::unique,
     topic::read_all,
 };
@@ -13,6 +13,7 @@ use change_event::{
 };
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -64,7 +65,18 @@ impl<'a> Source<'a> {
 
     /// The same source read from another server.
     pub fn read_from(&mut self, server: &DatabaseServer) -> Result<()> {
-        let (name, address) = (self.name.clone(), server.address());
+        self.read_at(server.address())
+    }
+
+    /// The same source read through a proxy of its own.
+    pub fn read_through_a_proxy(&mut self) -> Result<Proxy> {
+        let proxy = Proxy::start(self.stack.mariadb()?.address())?;
+        self.read_at(proxy.address())?;
+        Ok(proxy)
+    }
+
+    fn read_at(&mut self, address: SocketAddr) -> Result<()> {
+        let name = self.name.clone();
         self.deployment.edit(|file| file.source_at(&name, address))
     }
 

@@ -223,25 +223,9 @@ impl Writer<'_> {
                     format!("INSERT INTO entry (id, note, n) VALUES ({id}, {}, 0)", self.text()),
                 )
             }
-            15..40 => {
-                let (id, more) = (self.entry(), self.extras(Entry));
-                Statement::on(
-                    Entry,
-                    Effect::Update,
-                    format!("UPDATE entry SET n = n + 1{more} WHERE id = {id}"),
-                )
-            }
-            40..50 => {
-                let id = self.entry();
-                self.entries.retain(|other| *other != id);
-                Statement::on(Entry, Effect::Delete, format!("DELETE FROM entry WHERE id = {id}"))
-            }
-            50..57 => {
-                let (id, other) = (self.entry(), self.scene.fresh(1));
-                self.entries.retain(|known| *known != id);
-                self.entries.push(other);
-                Statement::on(Entry, Effect::Move, format!("UPDATE entry SET id = {other} WHERE id = {id}"))
-            }
+            15..40 => self.update(Entry),
+            40..50 => self.delete(Entry),
+            50..57 => self.rekey(Entry),
             57..67 => self.range(),
             67..77 => {
                 let (account, count) = (self.scene.fresh(1), 1 + self.rng.below(12));
@@ -254,39 +238,38 @@ impl Writer<'_> {
                     format!("INSERT INTO posting (account, id, body, n) VALUES {}", rows.join(", ")),
                 )
             }
-            77..85 => {
-                let (account, more) = (self.account(), self.extras(Posting));
-                Statement::on(
-                    Posting,
-                    Effect::Update,
-                    format!("UPDATE posting SET n = n + 1{more} WHERE account = {account}"),
-                )
-            }
-            85..90 => {
-                let account = self.account();
-                self.accounts.retain(|other| *other != account);
-                Statement::on(
-                    Posting,
-                    Effect::Delete,
-                    format!("DELETE FROM posting WHERE account = {account}"),
-                )
-            }
-            90..95 => {
-                // part of the key, in several rows at once
-                let (account, other) = (self.account(), self.scene.fresh(1));
-                self.accounts.retain(|known| *known != account);
-                self.accounts.push(other);
-                Statement::on(
-                    Posting,
-                    Effect::Move,
-                    format!("UPDATE posting SET account = {other} WHERE account = {account}"),
-                )
-            }
+            77..85 => self.update(Posting),
+            85..90 => self.delete(Posting),
+            90..95 => self.rekey(Posting),
             _ => {
                 let id = self.scene.fresh(1);
                 Statement::unseen(format!("INSERT INTO side (id, note) VALUES ({id}, {})", self.text()))
             }
         }
+    }
+
+    fn update(&mut self, table: Captured) -> Statement {
+        let (key, id) = self.pick(table);
+        let more = self.extras(table);
+        let sql = format!("UPDATE {table} SET n = n + 1{more} WHERE {key} = {id}");
+        Statement::on(table, Effect::Update, sql)
+    }
+
+    fn delete(&mut self, table: Captured) -> Statement {
+        let (key, id) = self.pick(table);
+        self.own(table).retain(|known| *known != id);
+        Statement::on(table, Effect::Delete, format!("DELETE FROM {table} WHERE {key} = {id}"))
+    }
+
+    /// Changes a row's key, or a part of the key in several rows at once.
+    fn rekey(&mut self, table: Captured) -> Statement {
+        let (key, id) = self.pick(table);
+        let other = self.scene.fresh(1);
+        let own = self.own(table);
+        own.retain(|known| *known != id);
+        own.push(other);
+        let sql = format!("UPDATE {table} SET {key} = {other} WHERE {key} = {id}");
+        Statement::on(table, Effect::Move, sql)
     }
 
     /// Many neighbouring rows at once: written, changed, then deleted.
@@ -353,19 +336,25 @@ impl Writer<'_> {
         Step::Do(statement)
     }
 
-    /// A key that may be there: mostly one that no other writer touches.
-    fn entry(&mut self) -> i64 {
-        if self.entries.is_empty() || self.rng.one_in(12) {
-            return 1 + self.rng.below(self.scene.options.rows as usize) as i64;
+    /// The first column of the table's key, and a value that may be there: mostly one that no other writer touches.
+    fn pick(&mut self, table: Captured) -> (&'static str, i64) {
+        let rows = self.scene.options.rows as usize;
+        let (key, own, upto) = match table {
+            Captured::Entry => ("id", &self.entries, rows),
+            Captured::Posting => ("account", &self.accounts, rows / 4),
+        };
+        if own.is_empty() || self.rng.one_in(12) {
+            return (key, 1 + self.rng.below(upto) as i64);
         }
-        *self.rng.pick(&self.entries)
+        (key, *self.rng.pick(own))
     }
 
-    fn account(&mut self) -> i64 {
-        if self.accounts.is_empty() || self.rng.one_in(12) {
-            return 1 + self.rng.below(self.scene.options.rows as usize / 4) as i64;
+    /// The keys of a table that no other writer touches.
+    fn own(&mut self, table: Captured) -> &mut Vec<i64> {
+        match table {
+            Captured::Entry => &mut self.entries,
+            Captured::Posting => &mut self.accounts,
         }
-        *self.rng.pick(&self.accounts)
     }
 
     fn text(&mut self) -> String {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use it_tests::{
     documented::{documented, inputs},
     harness::{
-        DatabaseServer, Fault, Flavour, Not, Part, Proxy, ServerOptions, Stack, paths::repo_root, wait_until,
+        DatabaseServer, Fault, Flavour, Not, Part, ServerOptions, Stack, paths::repo_root, wait_until,
     },
 };
 use std::{fs, path::PathBuf};
@@ -131,9 +131,7 @@ fn a_server_that_is_too_old_or_logs_nothing_is_refused_g7() -> Result<()> {
 #[test]
 fn what_the_wire_damages_or_cuts_is_noticed_and_read_again_g1_g7() -> Result<()> {
     let mut source = Source::new(stack()?, COLUMNS)?;
-    let proxy = Proxy::start(source.stack.mariadb()?.address())?;
-    let name = source.name.clone();
-    source.deployment.edit(|file| file.source_at(&name, proxy.address()))?;
+    let proxy = source.read_through_a_proxy()?;
     let databus = source.deployment.databus()?;
     source.sql("INSERT INTO entry VALUES (1, 'before')")?;
     source.wait_for_changes(1)?;

@@ -5,7 +5,7 @@ use crate::shared::{fresh, stack};
 use anyhow::{Context, Result, ensure};
 use it_tests::{
     documented::documented,
-    harness::{Fault, Flavour, Not, Part, Proxy, Service, Stack, wait_until},
+    harness::{Fault, Flavour, Not, Part, Service, Stack, wait_until},
     source_tls,
 };
 
@@ -14,9 +14,7 @@ const COLUMNS: &str = "id INT PRIMARY KEY, note VARCHAR(40) NOT NULL";
 #[test]
 fn a_half_open_link_is_noticed_within_seconds_and_costs_nothing_scenario_17() -> Result<()> {
     let mut source = Source::new(stack()?, COLUMNS)?;
-    let proxy = Proxy::start(source.stack.mariadb()?.address())?;
-    let name = source.name.clone();
-    source.deployment.edit(|file| file.source_at(&name, proxy.address()))?;
+    let proxy = source.read_through_a_proxy()?;
     let databus = source.deployment.databus()?;
     source.sql("INSERT INTO entry VALUES (1, 'x')")?;
     source.wait_for_changes(1)?;

@@ -8,11 +8,9 @@ use anyhow::{Context, Result, ensure};
 use change_event::envelope::{Change, Op};
 use it_tests::{
     harness::{Daemon, Not, Part, Service, Stack, wait_until},
-    replay::Replay,
-    topic::{Record, read_all},
+    topic::Record,
 };
 use load::Load;
-use serde_json::{Map, Value};
 use std::{
     collections::BTreeMap,
     sync::atomic::Ordering,
@@ -20,70 +18,6 @@ use std::{
 };
 
 const ROWS: u64 = 12_000;
-
-/// What snapshots add to a source.
-trait Snapshotted: Sized {
-    /// With a snapshot of this mode, in chunks of so many rows.
-    fn with_snapshot(self, mode: &str, chunk_rows: u64) -> Result<Self>;
-    fn records(&self) -> Result<Vec<Record>>;
-    /// The table as JSON objects by key, as the server says.
-    fn table(&self, columns: &[&str]) -> Result<BTreeMap<String, Map<String, Value>>>;
-    /// Waits until stage 1 replays to the table as it is.
-    fn wait_for_equality(&self, columns: &[&str]) -> Result<Replay>;
-}
-
-impl Snapshotted for Source<'_> {
-    fn with_snapshot(mut self, mode: &str, chunk_rows: u64) -> Result<Self> {
-        let section = format!("source.{}", self.name);
-        self.deployment.edit(|file| {
-            file.set_text(&section, "snapshot", mode)?;
-            file.set("databus", "snapshot_chunk_rows", &chunk_rows.to_string())
-        })?;
-        Ok(self)
-    }
-
-    fn records(&self) -> Result<Vec<Record>> {
-        read_all(&self.stack.kafka_brokers()?, &format!("changes.{}", self.name))
-    }
-
-    fn table(&self, columns: &[&str]) -> Result<BTreeMap<String, Map<String, Value>>> {
-        let pairs: Vec<_> = columns.iter().map(|column| format!("'{column}', {column}")).collect();
-        let rows = self.sql(&format!("SELECT JSON_OBJECT({}) FROM entry", pairs.join(", ")))?;
-        rows.lines()
-            .map(|line| {
-                let row: Map<String, Value> = serde_json::from_str(line)?;
-                Ok((format!("{{\"id\":{}}}", row["id"]), row))
-            })
-            .collect()
-    }
-
-    fn wait_for_equality(&self, columns: &[&str]) -> Result<Replay> {
-        let table = self.table(columns)?;
-        let only = |row: &Map<String, Value>| -> Map<String, Value> {
-            row.iter()
-                .filter(|(name, _)| columns.contains(&name.as_str()))
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect()
-        };
-        wait_until("stage 1 to replay to the table", SOON, || {
-            let replayed = Replay::of(&self.records().map_err(Not::yet)?).map_err(Not::Ever)?;
-            let rows = replayed.rows("entry");
-            let missing = table.keys().filter(|key| !rows.contains_key(*key)).count();
-            let extra = rows.keys().filter(|key| !table.contains_key(*key)).count();
-            let other =
-                table.iter().filter(|(key, row)| rows.get(*key).is_some_and(|image| only(image) != **row));
-            let other: Vec<_> = other.map(|(key, _)| key).collect();
-            if missing + extra + other.len() == 0 {
-                return Ok(replayed);
-            }
-            Err(Not::Yet(format!(
-                "{missing} missing, {extra} too many, {} different, such as {:?}",
-                other.len(),
-                other.first()
-            )))
-        })
-    }
-}
 
 fn metric(databus: &Daemon, name: &str) -> f64 {
     databus.metric(name).ok().flatten().unwrap_or(0.0)

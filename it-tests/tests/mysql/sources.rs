@@ -5,15 +5,12 @@ use change_event::envelope::{Change, Op};
 use it_tests::{
     documented::documented,
     failover,
-    harness::{Daemon, Flavour, Not, Part, Service, Stack, wait_until},
-    replay::Replay,
+    harness::{Flavour, Part, Service, Stack},
     shared::{fresh, stack_on},
-    source::{SOON, Source, assert_dense, histories, last_lines, number, refusal},
+    source::{Source, assert_dense, histories, last_lines, number, refusal},
     source_tls,
-    topic::read_all,
     types::every_value_streams_as_select_returns_it,
 };
-use std::collections::BTreeMap;
 
 const COLUMNS: &str = "id INT PRIMARY KEY, note VARCHAR(400) NOT NULL";
 const MYSQL: Flavour = Flavour::MySql97;
@@ -153,30 +150,6 @@ fn a_mysql_is_read_over_tls_from_the_right_server_alone() -> Result<()> {
     source_tls::read_over_tls(MYSQL)
 }
 
-/// Waits until stage 1, replayed from its beginning, is the table.
-fn wait_replayed(source: &Source<'_>, databus: &Daemon) -> Result<Replay> {
-    let mut expected = BTreeMap::new();
-    for line in source.sql("SELECT id, note FROM entry")?.lines() {
-        let (id, note) = line.split_once('\t').context("a line without a tab")?;
-        expected.insert(format!("{{\"id\":{id}}}"), note.to_owned());
-    }
-    let replayed = wait_until("stage 1 to replay to the table", SOON, || {
-        let records =
-            source.stack.kafka_brokers().and_then(|at| read_all(&at, &format!("changes.{}", source.name)));
-        let replay = Replay::of(&records.map_err(Not::yet)?).map_err(Not::Ever)?;
-        let rows: BTreeMap<_, _> = replay
-            .rows("entry")
-            .iter()
-            .map(|(key, row)| (key.clone(), row["note"].as_str().unwrap_or_default().to_owned()))
-            .collect();
-        if rows == expected {
-            return Ok(replay);
-        }
-        Err(Not::Yet(format!("{} rows of {}", rows.len(), expected.len())))
-    });
-    replayed.with_context(|| last_lines(databus))
-}
-
 #[test]
 fn every_value_of_random_tables_streams_as_select_returns_it_on_mysql_scenario_12() -> Result<()> {
     every_value_streams_as_select_returns_it(stack_on(MYSQL)?, MYSQL)
@@ -203,7 +176,7 @@ fn compressed_transactions_savepoints_and_xa_of_mysql_are_what_was_committed_sce
     source.sql("INSERT INTO entry VALUES (60001, 'while it was down'); FLUSH BINARY LOGS")?;
     databus.start_again()?;
     source.sql("XA COMMIT 'payment'; DELETE FROM entry WHERE id % 7 = 0; SET SESSION binlog_transaction_compression = OFF; UPDATE entry SET id = id + 100000 WHERE id % 300 = 0")?;
-    let replay = wait_replayed(&source, &databus)?;
+    let replay = source.wait_for_equality(&["id", "note"]).with_context(|| last_lines(&databus))?;
     ensure!(
         replay.rows("entry").values().any(|row| row["note"] == "prepared"),
         "the XA transaction is missing"
@@ -214,12 +187,7 @@ fn compressed_transactions_savepoints_and_xa_of_mysql_are_what_was_committed_sce
 #[test]
 fn a_first_start_reads_a_mysql_as_it_stands_amid_its_changes_g1_g2() -> Result<()> {
     let stack = own_stack("mysql-snapshot")?;
-    let mut source = Source::new(&stack, COLUMNS)?;
-    let section = format!("source.{}", source.name);
-    source.deployment.edit(|file| {
-        file.set_text(&section, "snapshot", "initial")?;
-        file.set("databus", "snapshot_chunk_rows", "100")
-    })?;
+    let source = Source::new(&stack, COLUMNS)?.with_snapshot("initial", 100)?;
     let thousands = "WITH RECURSIVE some AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM some WHERE n < 5000)";
     source.sql(&format!("SET cte_max_recursion_depth = 40000; INSERT INTO entry {thousands} SELECT n, RPAD(n * 7919, 300, SHA2(n, 256)) FROM some"))?;
     let databus = source.deployment.databus()?;
@@ -230,7 +198,7 @@ fn a_first_start_reads_a_mysql_as_it_stands_amid_its_changes_g1_g2() -> Result<(
             10_000 + round
         ))?;
     }
-    let replay = wait_replayed(&source, &databus)?;
+    let replay = source.wait_for_equality(&["id", "note"]).with_context(|| last_lines(&databus))?;
     ensure!(replay.read > 1_000 && replay.open_snapshots() == 0, "{} rows read", replay.read);
     Ok(())
 }
