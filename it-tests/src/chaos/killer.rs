@@ -154,7 +154,7 @@ impl Killer<'_> {
                 })?;
             }
         }
-        // the moment itself: no condition is waited for
+        // on purpose: the seed draws this moment, and a kill at a condition would always hit the same place
         std::thread::sleep(after);
         Ok(())
     }

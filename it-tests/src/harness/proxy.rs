@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+/// How soon a change of the fault is seen.
 const TICK: Duration = Duration::from_millis(20);
 
 /// What the proxy does to traffic.
@@ -142,6 +143,7 @@ impl State {
         while self.generation.load(Ordering::SeqCst) == generation {
             let fault = self.fault();
             if fault == Fault::Freeze {
+                // on purpose: the fault is that nothing passes until it changes
                 std::thread::sleep(TICK);
                 continue;
             }
@@ -162,6 +164,7 @@ impl State {
                     continue;
                 }
                 Fault::Slow(pause) if answers => {
+                    // on purpose: the fault is this delay
                     std::thread::sleep(pause);
                     length
                 }

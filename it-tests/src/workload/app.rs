@@ -124,6 +124,7 @@ impl App {
                 }
                 Err(error) => last = error.to_string(),
             }
+            // on purpose: a merchant's app waits before it sends the same request once more
             tokio::time::sleep(PAUSE).await;
         }
         bail!("POST {target} answered {last}")

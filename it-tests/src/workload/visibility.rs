@@ -143,6 +143,7 @@ async fn look(
                 }
             }
         }
+        // on purpose: watching must cost the sinks little; the pause is the measurement's grain
         tokio::time::sleep(pause).await;
     }
 }
