@@ -8,7 +8,7 @@ use crate::{
     publish::PublishError,
     stream::{Assembler, ChangeSink, Counts, Mark, Resume, Step, StreamError},
 };
-use change_event::{Version, checkpoint::BinlogPosition};
+use change_event::checkpoint::BinlogPosition;
 
 /// First bytes of a binlog file.
 const MAGIC: &[u8] = b"\xfebin";
@@ -53,17 +53,7 @@ pub fn read_file(
         return Err(FileError(format!("{name} is not a binlog file: it does not begin with fe 62 69 6e")));
     }
     let start = BinlogPosition { file: name.to_owned(), pos: MAGIC.len() as u64 };
-    let resume = Resume {
-        position: start,
-        events_done_in_next: 0,
-        seq: Version::START,
-        gtid: None,
-        gtids: None,
-        inside: None,
-        arrived: true,
-        prepared_xa: Vec::new(),
-    };
-    let mut assembler = Assembler::new(source, tables, resume);
+    let mut assembler = Assembler::new(source, tables, Resume::at(start));
     let mut sink = Each(each);
     let checksum = checksum_of(file).map_err(|reason| FileError(format!("{name}: {reason}")))?;
     let mut at = MAGIC.len();
