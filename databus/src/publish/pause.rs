@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 const FIRST: Duration = Duration::from_millis(2);
 /// Longer would not be worth it.
 const LONGEST: Duration = Duration::from_millis(10);
-/// By how much it grows when it was too short, and how often that is more than it shrinks.
-const STEP: Duration = Duration::from_micros(800);
-const SHRINK: u32 = 40;
+/// By how much the pause grows when it was too short.
+const GROW: Duration = Duration::from_micros(800);
+/// By how much it shrinks when it was long enough: far less, since a pause that is too short costs the client's whole wait.
+const SHRINK: Duration = Duration::from_micros(20);
 /// What the client waits when a transaction comes too early.
 const REFUSED: Duration = Duration::from_millis(20);
 /// Larger transactions take long for other reasons.
@@ -22,14 +23,15 @@ const SMALL: u64 = 100;
 #[derive(Debug)]
 pub(super) struct Pause {
     length: Duration,
+    /// When the last transaction was.
     committed: Option<Instant>,
-    /// Whether the open transaction began within the longest pause after the one before it.
-    close: bool,
+    /// Whether the open transaction began within the longest pause after that: only such a one can come too early.
+    soon_after: bool,
 }
 
 impl Default for Pause {
     fn default() -> Self {
-        Self { length: FIRST, committed: None, close: false }
+        Self { length: FIRST, committed: None, soon_after: false }
     }
 }
 
@@ -37,7 +39,7 @@ impl Pause {
     /// Waits until the next transaction may begin.
     pub(super) fn wait(&mut self) {
         let Some(since) = self.committed.map(|at| at.elapsed()) else { return };
-        self.close = since < LONGEST;
+        self.soon_after = since < LONGEST;
         if let Some(left) = self.length.checked_sub(since) {
             std::thread::sleep(left);
         }
@@ -45,13 +47,13 @@ impl Pause {
 
     /// All of an open transaction's `changes` are at the broker, so long after it began.
     pub(super) fn acknowledged(&mut self, changes: u64, took: Duration) {
-        if !self.close || changes > SMALL {
+        if !self.soon_after || changes > SMALL {
             return;
         }
         self.length = if took >= REFUSED {
-            (self.length + STEP).min(LONGEST)
+            (self.length + GROW).min(LONGEST)
         } else {
-            self.length.saturating_sub(STEP / SHRINK)
+            self.length.saturating_sub(SHRINK)
         };
     }
 
@@ -67,13 +69,13 @@ mod tests {
 
     #[test]
     fn it_grows_while_transactions_come_too_early_and_shrinks_slowly_when_they_do_not() {
-        let mut pause = Pause { close: true, ..Pause::default() };
+        let mut pause = Pause { soon_after: true, ..Pause::default() };
         for _ in 0..100 {
             pause.acknowledged(1, Duration::from_millis(25));
         }
         assert_eq!(pause.length, LONGEST);
         pause.acknowledged(1, Duration::from_millis(3));
-        assert!(pause.length < LONGEST && pause.length > LONGEST - STEP);
+        assert!(pause.length < LONGEST && pause.length > LONGEST - GROW);
         for _ in 0..10_000 {
             pause.acknowledged(1, Duration::from_millis(3));
         }
@@ -84,7 +86,7 @@ mod tests {
     fn large_transactions_and_those_after_a_silence_teach_nothing() {
         let mut pause = Pause::default();
         pause.acknowledged(1, Duration::from_millis(25));
-        pause.close = true;
+        pause.soon_after = true;
         pause.acknowledged(20_000, Duration::from_millis(25));
         assert_eq!(pause.length, FIRST);
     }
