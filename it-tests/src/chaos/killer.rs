@@ -101,7 +101,7 @@ impl Killer<'_> {
 
     /// How the round stands.
     pub(super) fn standing(&self, scene: &Scene<'_>, started: Instant) -> Standing {
-        let (transactions, changes) = scene.ledger.sums();
+        let (transactions, changes) = scene.ledger.sums(scene.first.load(Ordering::Relaxed));
         let mut recoveries = self.recoveries.clone();
         recoveries.sort_unstable();
         Standing {

@@ -53,10 +53,11 @@ impl Ledger {
         }
     }
 
-    /// Transactions and changes so far.
-    pub(super) fn sums(&self) -> (u64, u64) {
+    /// Transactions and changes so far, from this number on.
+    pub(super) fn sums(&self, first: u64) -> (u64, u64) {
         let ledger = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (ledger.len() as u64, ledger.values().map(Tally::total).sum())
+        let counted = ledger.range(first..).map(|(_, tally)| tally.total());
+        counted.fold((0, 0), |(transactions, changes), total| (transactions + 1, changes + total))
     }
 
     /// As it is now.

@@ -26,7 +26,7 @@ mod writer;
 pub use ledger::Tally;
 
 use crate::harness::Stack;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use scene::Scene;
 use std::time::{Duration, Instant};
 
@@ -70,11 +70,11 @@ impl Options {
 pub struct Standing {
     /// Processes killed.
     pub kills: u32,
-    /// Transactions of captured tables that were committed.
+    /// Transactions of captured tables that were committed since the stream began; those before it came with the first snapshot.
     pub transactions: u64,
     /// Changes of captured rows in them.
     pub changes: u64,
-    /// Changes read from stage 1 and found right so far, rows of snapshots among them.
+    /// Changes read from stage 1 and found right so far, rows of snapshots among them: in the end as many as both together.
     pub checked: u64,
     /// Rows of snapshots among them.
     pub snapshot_rows: u64,
@@ -128,6 +128,11 @@ fn act(scene: &Scene<'_>, started: Instant, tell: &mut dyn FnMut(&Standing)) -> 
         let killer = ended?;
         let read = read.context("the reader ended early")?;
         proof::compare(scene, &read)?;
-        Ok(killer.standing(scene, started))
+        let standing = killer.standing(scene, started);
+        ensure!(
+            standing.checked == standing.changes + standing.snapshot_rows,
+            "the sums do not agree: {standing:?}"
+        );
+        Ok(standing)
     })
 }

@@ -36,17 +36,21 @@ pub(super) fn read(scene: &Scene<'_>) -> Result<Read> {
         let Some(record) = tail.next(Duration::from_millis(50))? else { continue };
         let offset = record.offset;
         let seen = read.replay.take(&record).with_context(|| format!("stage 1, offset {offset}"))?;
+        scene.checked.store(read.replay.changes as u64, Ordering::Relaxed);
         let (op, gtid) = match (seen.op, seen.gtid) {
             (Some(op), Some(gtid)) if op != Op::Read => (op, gtid),
             _ => {
-                scene.open_snapshots.store(read.replay.open_snapshots() as u64, Ordering::Relaxed);
                 scene.snapshot_rows.store(read.replay.read as u64, Ordering::Relaxed);
+                scene.open_snapshots.store(read.replay.open_snapshots() as u64, Ordering::Relaxed);
                 continue;
             }
         };
         let number = number(&gtid).with_context(|| format!("offset {offset}: a GTID {gtid:?}"))?;
         if number != current {
             ensure!(number > current, "offset {offset}: transaction {number} after {current}");
+            if current == 0 {
+                scene.first.store(number, Ordering::Relaxed);
+            }
             (current, places) = (number, 0);
         }
         if op != Op::Truncate {
@@ -60,7 +64,6 @@ pub(super) fn read(scene: &Scene<'_>) -> Result<Read> {
         let table =
             Captured::named(&seen.table).with_context(|| format!("offset {offset}: table {}", seen.table))?;
         read.transactions.entry(number).or_default().add(table, op, 1);
-        scene.checked.store(read.replay.changes as u64, Ordering::Relaxed);
         scene.seen.store(number, Ordering::Relaxed);
     }
     Ok(read)

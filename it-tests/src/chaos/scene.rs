@@ -38,7 +38,8 @@ pub(super) struct Scene<'a> {
     /// Changes read and checked, and those of snapshots among them.
     pub(super) checked: AtomicU64,
     pub(super) snapshot_rows: AtomicU64,
-    /// The number of the last transaction that the reader saw.
+    /// The numbers of the first and of the last transaction that the reader saw.
+    pub(super) first: AtomicU64,
     pub(super) seen: AtomicU64,
     /// Snapshots that have begun in stage 1 and not ended.
     pub(super) open_snapshots: AtomicU64,
@@ -87,6 +88,7 @@ impl<'a> Scene<'a> {
             ddls: AtomicU64::new(0),
             checked: AtomicU64::new(0),
             snapshot_rows: AtomicU64::new(0),
+            first: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             open_snapshots: AtomicU64::new(0),
             problem: Mutex::new(None),
