@@ -1,6 +1,6 @@
 //! Positions that the source no longer has: five different errors, and never a silent jump.
 
-use super::{SOON, Source, refusal};
+use super::{SOON, Source, assert_dense, histories, last_lines, refusal};
 use crate::shared::fresh;
 use anyhow::{Context, Result, ensure};
 use change_event::checkpoint::BinlogPosition;
@@ -162,5 +162,73 @@ fn the_millionth_file_is_read_after_the_one_before_it_scenario_6() -> Result<()>
     insert(&source, 3, 5)?;
     databus.start_again()?;
     source.wait_for_changes(3)?;
+    Ok(())
+}
+
+/// What a huge transaction adds to a file: as much as CI can bear; `DATABUS_HUGE_FILE_MB=4400` passes 4 GiB (and wants 10 GB of disk).
+const HUGE_FILE_MB: u64 = 30;
+/// Transactions that are committed in one group with the huge one, and so stand behind it in its file, which is closed only then.
+const BEHIND: u64 = 20;
+const ROWS_EACH: u64 = 2_000;
+
+/// Rows of a transaction, by the ids that it begins with.
+fn rows_from(first: u64) -> String {
+    let rows: Vec<_> = (first..first + ROWS_EACH).map(|id| format!("({id}, 'x')")).collect();
+    format!("INSERT INTO entry VALUES {}", rows.join(", "))
+}
+
+#[test]
+fn what_stands_behind_a_huge_transaction_in_its_file_is_read_on_after_kills_scenario_15() -> Result<()> {
+    let megabytes = std::env::var("DATABUS_HUGE_FILE_MB").ok().and_then(|size| size.parse().ok());
+    let megabytes: u64 = megabytes.unwrap_or(HUGE_FILE_MB);
+    let stack = own_stack("positions-huge")?;
+    let mut source = Source::new(&stack, COLUMNS)?;
+    source.deployment.edit(|file| file.set("databus", "commit_max_rows", "200"))?;
+    // an update of it writes 6 MB: both images, and no more than a number is stored
+    source.sql(&format!(
+        "CREATE TABLE wide (id INT PRIMARY KEY, n INT NOT NULL, note LONGTEXT NOT NULL);
+         INSERT INTO wide SELECT seq, 0, REPEAT('x', 60000) FROM seq_1_to_50; FLUSH BINARY LOGS;
+         SET GLOBAL binlog_commit_wait_count = {}, GLOBAL binlog_commit_wait_usec = 100000000",
+        BEHIND + 1
+    ))?;
+    let mut databus = source.deployment.databus()?;
+    let updates = "UPDATE wide SET n = n + 1;".repeat(usize::try_from(megabytes / 6 + 1)?);
+    let huge = format!("BEGIN; {updates} {}; COMMIT", rows_from(1));
+    std::thread::scope(|scope| -> Result<()> {
+        let mut writers = vec![scope.spawn(|| source.sql(&huge))];
+        let committing = "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'COMMIT'";
+        wait_until("the huge transaction to commit", SOON * 10, || match source.sql(committing) {
+            Ok(count) if count.trim() == "1" => Ok(()),
+            other => Err(Not::Yet(format!("{other:?}"))),
+        })?;
+        for behind in 1..=BEHIND {
+            let source = &source;
+            writers.push(scope.spawn(move || source.sql(&rows_from(1 + behind * ROWS_EACH))));
+        }
+        writers
+            .into_iter()
+            .try_for_each(|writer| writer.join().map_err(|_| anyhow::anyhow!("a writer panicked"))?.map(drop))
+    })?;
+    // within the huge one, behind it, and once more
+    for wanted in [200, ROWS_EACH + 1_000, 5 * ROWS_EACH] {
+        wait_until("some of the rows", SOON * 10, || match databus.metric("databus_seq") {
+            Ok(Some(seq)) if seq >= wanted as f64 => Ok(()),
+            other => Err(Not::Yet(format!("{other:?}"))),
+        })
+        .with_context(|| last_lines(&databus))?;
+        databus.kill_9()?;
+        println!(
+            "{megabytes} MB: killed at seq {wanted} or later, checkpoint {:?}",
+            source.checkpoint()?.position
+        );
+        databus.start_again()?;
+    }
+    let all = (BEHIND + 1) * ROWS_EACH;
+    let changes = source.wait_for_changes(usize::try_from(all)?).with_context(|| last_lines(&databus))?;
+    assert_dense(&changes)?;
+    ensure!(histories(&changes)?.len() as u64 == all, "rows were doubled");
+    source.sql("SET GLOBAL binlog_commit_wait_count = 0")?;
+    insert(&source, 999_999, 5)?;
+    source.wait_for_changes(usize::try_from(all + 1)?)?;
     Ok(())
 }
