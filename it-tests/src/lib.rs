@@ -20,6 +20,8 @@ pub mod replay;
 pub mod rng;
 pub mod shared;
 #[cfg(feature = "workload")]
+pub mod snapshots;
+#[cfg(feature = "workload")]
 pub mod source;
 #[cfg(feature = "workload")]
 pub mod source_tls;

@@ -1,6 +1,6 @@
 //! Inserts, updates, deletes and changes of primary keys at full speed, from several connections.
 
-use super::super::Source;
+use crate::source::Source;
 use anyhow::{Result, anyhow};
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -20,19 +20,20 @@ fn scattered(n: u64) -> u64 {
 
 /// Writers that change `entry (id INT, note VARCHAR, n INT)` until told to stop.
 #[derive(Debug, Default)]
-pub(super) struct Load {
+pub struct Load {
     stop: AtomicBool,
     /// Statements so far.
-    pub(super) statements: AtomicU64,
+    pub statements: AtomicU64,
 }
 
 impl Load {
-    pub(super) fn stop(&self) {
+    /// No more statements.
+    pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 
     /// Starts `writers` connections on a table with ids 1 to `rows`.
-    pub(super) fn start<'s>(
+    pub fn start<'s>(
         &'s self,
         scope: &'s Scope<'s, '_>,
         source: &'s Source<'_>,
@@ -42,7 +43,8 @@ impl Load {
         (0..writers).map(|writer| scope.spawn(move || self.write(source, writer, writers, rows))).collect()
     }
 
-    pub(super) fn join(&self, writers: Vec<ScopedJoinHandle<'_, Result<()>>>) -> Result<()> {
+    /// Stops the writers and waits for their ends.
+    pub fn join(&self, writers: Vec<ScopedJoinHandle<'_, Result<()>>>) -> Result<()> {
         self.stop();
         writers.into_iter().try_for_each(|writer| writer.join().map_err(|_| anyhow!("a writer panicked"))?)
     }

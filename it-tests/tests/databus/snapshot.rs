@@ -1,16 +1,14 @@
 //! Snapshots beside a running stream: stage 1 replayed in order is exactly the source's table, whatever happens meanwhile.
 
-mod load;
-
 use super::{SOON, Source};
 use crate::shared::{fresh, stack};
 use anyhow::{Context, Result, ensure};
 use change_event::envelope::{Change, Op};
 use it_tests::{
     harness::{Daemon, Not, Part, Service, Stack, wait_until},
+    snapshots::{Load, filled, kills_and_ddl_amid_a_snapshot, metric, wait_for_snapshots},
     topic::Record,
 };
-use load::Load;
 use std::{
     collections::BTreeMap,
     sync::atomic::Ordering,
@@ -18,42 +16,6 @@ use std::{
 };
 
 const ROWS: u64 = 12_000;
-
-fn metric(databus: &Daemon, name: &str) -> f64 {
-    databus.metric(name).ok().flatten().unwrap_or(0.0)
-}
-
-/// Waits until every snapshot that waits or runs is done, and some chunk was.
-fn wait_for_snapshots(databus: &Daemon) -> Result<()> {
-    wait_until("the snapshot's end", SOON * 2, || {
-        let (pending, chunks) =
-            (metric(databus, "databus_snapshots_pending"), metric(databus, "databus_snapshot_chunks_total"));
-        let left = metric(databus, "databus_snapshot_rows_remaining");
-        // or the one before a kill had just ended it
-        let ended = chunks > 0.0 || databus.log().is_ok_and(|log| log.contains("snapshot ends"));
-        if pending == 0.0 && ended {
-            Ok(())
-        } else {
-            Err(Not::Yet(format!(
-                "{pending} pending, {chunks} chunks, {left} rows left; log: {}",
-                super::last_lines(databus)
-            )))
-        }
-    })
-}
-
-fn wait_for_chunks(databus: &Daemon, chunks: f64) -> Result<()> {
-    wait_until("chunks of the snapshot", SOON, || match metric(databus, "databus_snapshot_chunks_total") {
-        done if done >= chunks => Ok(()),
-        done => Err(Not::Yet(format!("{done} of {chunks}"))),
-    })
-}
-
-fn filled<'a>(stack: &'a Stack, rows: u64) -> Result<Source<'a>> {
-    let source = Source::new(stack, "id INT PRIMARY KEY, note VARCHAR(40) NOT NULL, n INT NOT NULL")?;
-    source.sql(&format!("INSERT INTO entry SELECT seq, CONCAT('row ', seq), 0 FROM seq_1_to_{rows}"))?;
-    Ok(source)
-}
 
 #[test]
 fn a_snapshot_amid_writes_at_full_speed_replays_to_the_table_exactly_g1_g2() -> Result<()> {
@@ -86,44 +48,7 @@ fn a_snapshot_amid_writes_at_full_speed_replays_to_the_table_exactly_g1_g2() -> 
 
 #[test]
 fn kill_nine_and_ddl_amid_a_snapshot_change_nothing_and_no_chunk_is_lost_g1_g2_g4() -> Result<()> {
-    let source = filled(stack()?, ROWS)?.with_snapshot("initial", 60)?;
-    let load = Load::default();
-    let mut read = 0.0;
-    let databus = std::thread::scope(|scope| -> Result<Daemon> {
-        let writers = load.start(scope, &source, 2, ROWS);
-        let run = (|| {
-            let mut databus = source.deployment.databus()?;
-            for round in 0..4 {
-                wait_for_chunks(&databus, 15.0)?;
-                read += metric(&databus, "databus_snapshot_rows_total");
-                databus.kill_9()?;
-                if round == 1 {
-                    source.sql("ALTER TABLE entry ADD COLUMN late INT NOT NULL DEFAULT 7")?;
-                }
-                databus.start_again()?;
-                if round == 2 {
-                    source.sql("ALTER TABLE entry ADD COLUMN later VARCHAR(9) NULL, ALGORITHM=COPY")?;
-                }
-            }
-            wait_for_snapshots(&databus)?;
-            Ok(databus)
-        })();
-        load.join(writers)?;
-        run
-    })?;
-    let replayed = source
-        .wait_for_equality(&["id", "note", "n", "late"])
-        .with_context(|| super::last_lines(&databus))?;
-    let starts = replayed.marks.iter().filter(|(kind, _)| kind == "snapshot-begin").count();
-    println!("{} rows read, {read} of them seen before a kill; marks {:?}", replayed.read, replayed.marks);
-    // the second is for the column whose values no row event showed
-    assert_eq!(starts, 2, "a snapshot that goes on begins once");
-    ensure!(
-        replayed.read as u64 <= ROWS * 4,
-        "chunks that were done were read again: {} rows",
-        replayed.read
-    );
-    Ok(())
+    kills_and_ddl_amid_a_snapshot(stack()?, ROWS)
 }
 
 #[test]

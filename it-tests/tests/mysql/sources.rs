@@ -7,6 +7,7 @@ use it_tests::{
     failover,
     harness::{Flavour, Part, Service, Stack},
     shared::{fresh, stack_on},
+    snapshots::kills_and_ddl_amid_a_snapshot,
     source::{Source, assert_dense, histories, last_lines, number, refusal},
     source_tls,
     types::every_value_streams_as_select_returns_it,
@@ -201,4 +202,9 @@ fn a_first_start_reads_a_mysql_as_it_stands_amid_its_changes_g1_g2() -> Result<(
     let replay = source.wait_for_equality(&["id", "note"]).with_context(|| last_lines(&databus))?;
     ensure!(replay.read > 1_000 && replay.open_snapshots() == 0, "{} rows read", replay.read);
     Ok(())
+}
+
+#[test]
+fn kill_nine_and_ddl_amid_a_snapshot_of_a_mysql_change_nothing_and_no_chunk_is_lost_g1_g2_g4() -> Result<()> {
+    kills_and_ddl_amid_a_snapshot(stack_on(MYSQL)?, 5_000)
 }
