@@ -73,6 +73,7 @@ impl Worker {
             gtid: checkpoint.gtid.clone(),
             gtids: start.gtids,
             arrived: !start.by_gtid,
+            same_server: !start.moved,
             // their places are those of one server's binlog
             prepared_xa: if start.moved { Vec::new() } else { checkpoint.prepared_xa.clone() },
         };

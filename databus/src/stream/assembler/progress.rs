@@ -38,14 +38,28 @@ impl Assembler {
             // the server's 32-bit position wraps at 4 GiB and is 0 inside transactions of MariaDB >= 11.4: events are contiguous, so
             // lengths tell, and where the server does say it, its word is the place nearest to that
             let by_length = self.pos + u64::from(header.event_len);
-            self.pos = match header.end_pos {
-                0 => by_length,
-                end => by_length.saturating_add_signed(i64::from(end.wrapping_sub(by_length as u32) as i32)),
+            self.pos = match (header.end_pos, kind) {
+                (0, _) => by_length,
+                // after a start by GTID the server leaves out what we have
+                (end, Kind::MariaGtid | Kind::MysqlGtid) if !self.resume.arrived && self.replay.is_none() => {
+                    self.arrive(end)
+                }
+                (end, _) => {
+                    by_length.saturating_add_signed(i64::from(end.wrapping_sub(by_length as u32) as i32))
+                }
             };
-            // after a start by GTID the server leaves out what we have
             return self.pos.saturating_sub(u64::from(header.event_len));
         }
         start
+    }
+
+    /// Where a start by GTID goes on, of which the server says the low 32 bits: not in front of our place, if it is of this file, nor in
+    /// front of what has come of it. (Of another server's file above 4 GiB no more is known; its next file is counted from its beginning.)
+    fn arrive(&self, end: u32) -> u64 {
+        let ours = &self.resume.position;
+        let from =
+            if self.resume.same_server && ours.file == self.file { ours.pos.max(self.pos) } else { self.pos };
+        from.saturating_add(u64::from(end.wrapping_sub(from as u32)))
     }
 
     /// The server has nothing to send. Where a start by GTID found nothing to read, this is its place: MariaDB says it only at the end of
@@ -62,7 +76,7 @@ impl Assembler {
             && let Ok(file) = std::str::from_utf8(event.body().0)
             && file == self.file
         {
-            self.pos = u64::from(event.header.end_pos);
+            self.pos = self.arrive(event.header.end_pos);
             self.resume.arrived = true;
             return Step::Boundary;
         }

@@ -24,6 +24,8 @@ pub(crate) struct Resume {
     pub inside: Option<Inside>,
     /// Whether the position is one of the server that is being read; after a start by GTID only from the first transaction on.
     pub arrived: bool,
+    /// Whether the position is at least one of the server that is being read: nothing then comes from in front of it in its file.
+    pub same_server: bool,
     /// XA transactions that are prepared and undecided.
     pub prepared_xa: Vec<PreparedXa>,
 }
@@ -39,6 +41,7 @@ impl Resume {
             gtids: None,
             inside: None,
             arrived: true,
+            same_server: true,
             prepared_xa: Vec::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! Where an event starts, where a restart goes on, and what is not published twice.
 
 use super::*;
+use crate::binlog::gtid_state::GtidState;
 
 #[test]
 fn positions_follow_lengths_past_4_gib_and_the_servers_word_wherever_it_gives_one() {
@@ -22,6 +23,49 @@ fn positions_follow_lengths_past_4_gib_and_the_servers_word_wherever_it_gives_on
         assembler.handle(event_at(16, end_pos, &[0; 8]), &mut Kept::default()).unwrap();
         assert_eq!(assembler.resume().position.pos, expected, "at {at} with {end_pos}");
     }
+}
+
+/// A start by GTID: the file's head comes at its own place, then what follows our place, with the low 32 bits of where it is.
+#[test]
+fn after_a_start_by_gtid_positions_go_on_from_ours_also_past_2_and_4_gib() {
+    let gib = 1u64 << 30;
+    let len = 42;
+    for (ours, same_server, begins) in [
+        (position(4 * gib + 1_000), true, 4 * gib + 1_000),
+        // an event of the server's own stood between
+        (position(4 * gib + 1_000), true, 4 * gib + 1_040),
+        (position(4 * gib - 20), true, 4 * gib - 20),
+        (position(9 * gib), true, 9 * gib),
+        (position(3 * gib), true, 3 * gib),
+        // the place is another server's: it says nothing about this one's
+        (position(4 * gib + 1_000), false, 5_000),
+        (position(400), false, 3 * gib),
+    ] {
+        let resume = Resume { arrived: false, same_server, ..Resume::at(ours.clone()) };
+        let (mut assembler, mut sink) = (resumed(resume), Kept::default());
+        let head = [rotate(&ours.file), description()];
+        feed(&mut assembler, &head, &mut sink).unwrap();
+        assert_eq!(assembler.resume().position, ours, "a file's head is no place to go on from");
+        let first = event_at(162, (begins + len) as u32, gtid(0).body().0);
+        feed(&mut assembler, &[first], &mut sink).unwrap();
+        let body = [entry(), inserted(1, 1), xid()];
+        let rest: u64 = body.iter().map(|event| u64::from(event.header.event_len)).sum();
+        feed(&mut assembler, &body, &mut sink).unwrap();
+        assert_eq!(assembler.resume().position, BinlogPosition { pos: begins + len + rest, ..ours });
+    }
+}
+
+/// Where there is nothing to read, the server's word about the end of its binlog is as short.
+#[test]
+fn a_start_by_gtid_at_the_end_past_4_gib_arrives_at_the_end() {
+    let end = (1u64 << 32) + 2_000;
+    let gtids = Some(GtidState::parse_mariadb("0-1-7").unwrap());
+    let resume = Resume { arrived: false, gtids, ..Resume::at(position(end - 500)) };
+    let mut assembler = resumed(resume);
+    let heartbeat = event_at(27, end as u32, position(4).file.as_bytes());
+    feed(&mut assembler, &[rotate(&position(4).file), description(), heartbeat], &mut Kept::default())
+        .unwrap();
+    assert_eq!(assembler.resume().position, position(end));
 }
 
 #[test]
