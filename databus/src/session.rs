@@ -1,4 +1,4 @@
-//! One stretch of streaming: from a checkpoint until a stop, a broken link, or an error.
+//! One stretch of streaming: from a checkpoint until a stop, the loss of the role, a broken link, or an error.
 //!
 //! ```text
 //! Feed (own thread, bounded) ──event──► Assembler ──change──► Publisher (open Kafka transaction)
@@ -126,9 +126,21 @@ impl Counted {
 }
 
 impl Session<'_> {
-    /// Streams until `halt` says so; then commits what is complete, or gives up. On an error nothing that is open becomes visible.
+    /// Streams until `halt` says so; then commits what is complete, or gives up. What is complete in front of a fault in the log is
+    /// committed, too; on any other error nothing that is open becomes visible.
     pub(crate) fn run(mut self, halt: impl Fn() -> Option<Halt>) -> Result<Ended, SessionError> {
-        let outcome = self.stream(&halt);
+        let mut counted = Counted::default();
+        let mut outcome = self.stream(&halt, &mut counted);
+        if self.publisher.open_changes() > 0
+            && outcome.as_ref().is_err_and(|error| self.is_whole_before(error))
+        {
+            match self.commit(&mut counted) {
+                // the fault is what is to be told
+                Ok(()) | Err(PublishError::Definite(_)) => {}
+                // it is met again once Kafka takes what is in front of it
+                Err(failed) => outcome = Err(failed.into()),
+            }
+        }
         match &outcome {
             Ok(_) => {}
             // such a producer can do nothing any more, not even abort; the broker ends what it left open
@@ -143,8 +155,23 @@ impl Session<'_> {
         outcome
     }
 
-    fn stream(&mut self, halt: &impl Fn() -> Option<Halt>) -> Result<Ended, SessionError> {
-        let mut counted = Counted::default();
+    /// Whether the error is a fault in the log, and only whole transactions in front of it were handed out.
+    fn is_whole_before(&self, error: &SessionError) -> bool {
+        let at_a_fault = match error {
+            SessionError::Stream(error) => error.is_of_one_place(),
+            SessionError::Transport(TransportError::PositionRefused(_) | TransportError::Damaged { .. }) => {
+                true
+            }
+            SessionError::Transport(_) | SessionError::Preflight(_) | SessionError::Publish(_) => false,
+        };
+        at_a_fault && self.assembler.is_whole()
+    }
+
+    fn stream(
+        &mut self,
+        halt: &impl Fn() -> Option<Halt>,
+        counted: &mut Counted,
+    ) -> Result<Ended, SessionError> {
         let mut between = true;
         let mut last_checkpoint = Instant::now();
         let mut last_observed = Instant::now();
@@ -186,14 +213,14 @@ impl Session<'_> {
                     }
                     if step == Step::Jump {
                         if self.publisher.open_changes() > 0 {
-                            self.commit(&mut counted)?;
+                            self.commit(counted)?;
                             last_checkpoint = Instant::now();
                         }
                         self.feed = (self.reopen)(&self.assembler.next_position())?;
                     }
                 }
                 None if caught_up => {
-                    self.commit(&mut counted)?;
+                    self.commit(counted)?;
                     last_checkpoint = Instant::now();
                 }
                 None => {}
@@ -202,7 +229,7 @@ impl Session<'_> {
                 self.snapshots.step(&mut self.assembler, self.publisher, self.inbox)?;
             }
             if self.is_due() {
-                self.commit(&mut counted)?;
+                self.commit(counted)?;
                 last_checkpoint = Instant::now();
             }
             if last_observed.elapsed() >= OBSERVE {
@@ -212,7 +239,7 @@ impl Session<'_> {
             }
             if between && last_checkpoint.elapsed() >= IDLE_CHECKPOINT {
                 if self.publisher.open_changes() > 0 || self.has_moved() {
-                    self.commit(&mut counted)?;
+                    self.commit(counted)?;
                 }
                 last_checkpoint = Instant::now();
             }
@@ -221,7 +248,7 @@ impl Session<'_> {
             return Ok(Ended::GaveUp);
         }
         if self.publisher.open_changes() > 0 {
-            self.commit(&mut counted)?;
+            self.commit(counted)?;
         }
         Ok(Ended::Drained)
     }

@@ -88,6 +88,24 @@ impl LostPosition {
     }
 }
 
+/// How a server says that it cannot read its own binlog file (`Log_event::read_log_event` and `binlog_reader.cc` of MariaDB and MySQL).
+const BROKEN_FILE: [&str; 4] = [
+    "binlog truncated in the middle of event",
+    "bogus data in log event",
+    "event read from binlog did not pass crc check",
+    "I/O error reading log event",
+];
+
+/// What to do where the server cannot read its own binlog file, to be put behind what it said; else nothing.
+pub(super) fn advice(said: &str) -> &'static str {
+    if BROKEN_FILE.iter().any(|words| said.contains(words)) {
+        "; the binlog file is cut or damaged on the source's disk: read from a replica, whose copy is whole, or begin a new numbering behind \
+         the file with a reset and take a snapshot"
+    } else {
+        ""
+    }
+}
+
 /// The server's binlog files, as `SHOW BINARY LOGS` lists them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct BinlogFiles(pub(super) Vec<(String, u64)>);
@@ -148,6 +166,13 @@ mod tests {
     fn lost(files: &[(&str, u64)], file: &str, pos: u64) -> LostPosition {
         let files = files.iter().map(|(name, length)| ((*name).to_owned(), *length)).collect();
         BinlogFiles(files).without(&BinlogPosition { file: file.to_owned(), pos })
+    }
+
+    #[test]
+    fn a_file_that_the_server_cannot_read_itself_comes_with_advice_and_a_missing_one_does_not() {
+        let cut = "error 1236: binlog truncated in the middle of event; consider out of disk space on master";
+        assert!(advice(cut).contains("read from a replica"));
+        assert_eq!(advice("error 1236: Could not find first log file name in binary log index file"), "");
     }
 
     #[test]

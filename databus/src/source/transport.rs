@@ -1,6 +1,6 @@
 //! How raw events arrive, whatever client brings them.
 
-use super::lost::LostPosition;
+use super::lost::{self, LostPosition};
 use crate::binlog::{
     DecodeError,
     event::{Kind, RawEvent},
@@ -67,7 +67,7 @@ impl TransportError {
         if has("4052") || (has("1236") && text.contains("same server_uuid/server_id")) {
             LostPosition::ServerIdClash { server_id, said: text }.into()
         } else if has("1236") {
-            Self::PositionRefused(text)
+            Self::PositionRefused(format!("{}{}", text.trim_end_matches('.'), lost::advice(&text)))
         } else if has("1045") || has("1227") || has("1130") || text.contains("auth plugin is not supported") {
             Self::Refused(text)
         } else {

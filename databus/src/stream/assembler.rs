@@ -45,6 +45,7 @@ use crate::binlog::{
 use change_event::checkpoint::{BinlogPosition, Inside};
 use group::{End, Group, Mode};
 use outline::Outline;
+use resume::HandedOut;
 use std::collections::{BTreeMap, HashSet};
 
 pub use counts::Counts;
@@ -62,6 +63,8 @@ pub(crate) struct Assembler {
     file: String,
     pos: u64,
     resume: Resume,
+    /// What had been handed out at the last place between two transactions.
+    whole: HandedOut,
     /// Rows events of the first transaction that must not be published again.
     skip_events: u64,
     /// Changes of it that must not be, where they are not told in events of this server.
@@ -111,6 +114,7 @@ impl Assembler {
             commit_timestamp: None,
             payload: None,
             temporary: HashSet::new(),
+            whole: HandedOut::before(&resume),
             resume,
         };
         let undecided = std::mem::take(&mut assembler.resume.prepared_xa);

@@ -64,3 +64,13 @@ pub enum StreamError {
     #[error(transparent)]
     Publish(#[from] PublishError),
 }
+
+impl StreamError {
+    /// Whether it is the log's content at one place, so that what stands in front of it is as good as ever.
+    pub(crate) fn is_of_one_place(&self) -> bool {
+        match self {
+            Self::Undecodable { .. } | Self::CannotFollow { .. } => true,
+            Self::NotContinued { .. } | Self::Version(_) | Self::Publish(_) => false,
+        }
+    }
+}

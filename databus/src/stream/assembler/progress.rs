@@ -18,6 +18,7 @@ impl Assembler {
             Step::Boundary if !self.resume.arrived => Step::Inside,
             Step::Boundary => {
                 self.group = Group::Outside;
+                self.whole = self.handed_out();
                 if self.replay.is_none() {
                     self.resume.position = self.next_position();
                 }

@@ -70,6 +70,7 @@ impl Assembler {
         sink.publish(&table.name, key, &self.reads)?;
         // only now is the version used up
         self.resume.seq = seq;
+        self.whole = self.handed_out();
         Ok(())
     }
 }

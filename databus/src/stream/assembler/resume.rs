@@ -47,7 +47,30 @@ impl Resume {
     }
 }
 
+/// How much was handed out: changes and truncates by the version, marks by their number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HandedOut {
+    seq: Version,
+    snapshots_needed: u64,
+}
+
+impl HandedOut {
+    pub(super) fn before(resume: &Resume) -> Self {
+        Self { seq: resume.seq, snapshots_needed: 0 }
+    }
+}
+
 impl Assembler {
+    pub(super) fn handed_out(&self) -> HandedOut {
+        HandedOut { seq: self.resume.seq, snapshots_needed: self.counts.snapshots_needed }
+    }
+
+    /// Whether only whole transactions were handed out since the last place between two, and [`resume`](Self::resume) stands right behind
+    /// them: asked after an error, which may have come in the middle of handing one out.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.publishing().is_none() && self.whole == self.handed_out()
+    }
+
     /// Where a restart would go on if everything handed out so far were durable.
     pub(crate) fn resume(&self) -> Resume {
         let resume = Resume { prepared_xa: self.undecided(), ..self.resume.clone() };

@@ -80,10 +80,11 @@ impl Assembler {
         self.commit_timestamp = Some(event.header.timestamp);
         if let Some((held, outline)) = prepared.held.take() {
             let file = prepared.start.file.clone();
-            self.prepared.remove(xid);
             // its table maps belong to the file it was prepared in
             self.tables.forget();
             self.release(held, &outline, &file, sink)?;
+            // after an error it is still undecided
+            self.prepared.remove(xid);
             self.tables.forget();
             return self.finish();
         }
@@ -98,12 +99,16 @@ impl Assembler {
     }
 
     pub(super) fn xa_rollback(&mut self, xid: &str, sink: &mut impl ChangeSink) -> Result<Step, StreamError> {
-        if let Some(Prepared { start, held: Some((held, mut outline)) }) = self.prepared.remove(xid) {
+        if let Some(prepared) = self.prepared.get_mut(xid)
+            && let Some((held, mut outline)) = prepared.held.take()
+        {
+            let file = prepared.start.file.clone();
             outline.undo_all();
             self.tables.forget();
-            self.release(held, &outline, &start.file, sink)?;
+            self.release(held, &outline, &file, sink)?;
             self.tables.forget();
         }
+        self.prepared.remove(xid);
         self.finish()
     }
 

@@ -46,6 +46,26 @@ fn what_was_rolled_back_is_not_published_g1_scenario_3() {
     assert!(feed(&mut assembler, &unknown, &mut sink).is_err());
 }
 
+#[test]
+fn after_a_fault_in_the_log_what_stands_in_front_is_whole_unless_a_part_of_the_faulty_transaction_is_out_g1()
+{
+    let bad = || event_at(23, 0, &[1, 0, 0, 0, 0, 0, 1, 0, 1, 1, 0, 2, 0]);
+    let keyless = || table_map(1, "entry", false);
+    for (events, published, whole) in [
+        (vec![gtid(0), entry(), bad(), xid()], 1, true),
+        (vec![gtid(0), entry(), inserted(1, 2), keyless()], 1, true),
+        (vec![gtid(0), entry(), inserted(1, 2), bad(), xid()], 2, false),
+    ] {
+        let (mut assembler, mut sink) = (at_start(), Kept::default());
+        feed(&mut assembler, &transaction(&[1]), &mut sink).unwrap();
+        let front = assembler.next_position();
+        assert!(feed(&mut assembler, &events, &mut sink).is_err());
+        assert_eq!((sink.0.len(), assembler.is_whole()), (published, whole));
+        assert_eq!((assembler.resume().position, assembler.resume().events_done_in_next), (front, 0));
+        assert!(assembler.counts().add_up());
+    }
+}
+
 /// Rows events that fill the memory granted to a transaction.
 fn too_much() -> Vec<RawEvent> {
     let many = group::MOST_HELD / 32;

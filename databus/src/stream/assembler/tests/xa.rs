@@ -46,6 +46,16 @@ fn rows_of_a_prepared_xa_transaction_go_out_at_its_commit_in_commit_order_g2() {
 }
 
 #[test]
+fn a_prepared_xa_transaction_whose_rows_cannot_be_read_at_its_commit_stays_undecided_g1() {
+    let (mut assembler, mut sink) = (at_start(), Kept::default());
+    let bad = event_at(23, 0, &[1, 0, 0, 0, 0, 0, 1, 0, 1, 1, 0, 2, 0]);
+    feed(&mut assembler, &[gtid(64), entry(), bad, prepared(0x41)], &mut sink).unwrap();
+    assert!(feed(&mut assembler, &[gtid(1), query("XA COMMIT X'41',X'',1")], &mut sink).is_err());
+    assert!(assembler.is_whole());
+    assert_eq!(assembler.resume().prepared_xa.len(), 1);
+}
+
+#[test]
 fn a_prepared_xa_transaction_is_read_again_after_a_restart_g1_g4() {
     let events = vec![
         gtid(64),
