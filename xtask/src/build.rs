@@ -51,8 +51,11 @@ pub(crate) fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
         line.push("--".to_owned());
         line.extend(args.rest.iter().cloned());
     }
-    in_order(&[words(&["build", "--workspace", "--bins"]), line])
+    in_order(&[words(&PROGRAMS), line])
 }
+
+/// The daemons that tests start. With the tests, because without them the features of many crates differ, and they would be built twice.
+const PROGRAMS: [&str; 4] = ["build", "--workspace", "--bins", "--tests"];
 
 /// `cargo test --workspace` leaves this binary out: it-tests/Cargo.toml says so.
 /// All packages are named, as in the build before it: with one alone the features of many crates differ, and they
@@ -66,7 +69,7 @@ pub(crate) fn ci() -> anyhow::Result<ExitCode> {
         words(&["fmt", "--all", "--check"]),
         words(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         words(&["clippy", "--workspace", "--test", "mysql", "--", "-D", "warnings"]),
-        words(&["build", "--workspace", "--bins"]),
+        words(&PROGRAMS),
         words(&["test", "--workspace"]),
     ])
 }
