@@ -5,9 +5,6 @@
 
 use super::bytes::{Bytes, DecodeError};
 
-/// Bytes that 0 to 8 leftover digits take.
-const LEFTOVER_BYTES: [usize; 9] = [0, 1, 1, 2, 2, 3, 3, 4, 4];
-
 /// Appends the number as text: optional minus, digits without leading zeros (at least one), and `scale` digits after a point.
 pub(super) fn write(
     precision: u8,
@@ -16,8 +13,8 @@ pub(super) fn write(
     out: &mut Vec<u8>,
 ) -> Result<(), DecodeError> {
     let (scale, whole) = (usize::from(scale), usize::from(precision.saturating_sub(scale)));
-    let leftover = |digits: usize| LEFTOVER_BYTES.get(digits % 9).copied().unwrap_or_default();
-    let len = whole / 9 * 4 + leftover(whole) + scale / 9 * 4 + leftover(scale);
+    let len_of = |digits: usize| digits / 9 * 4 + leftover_bytes(digits % 9);
+    let len = len_of(whole) + len_of(scale);
     let packed = cells.take(len)?;
     // DECIMAL(65,30) is 30 bytes
     let mut buffer = [0u8; 32];
@@ -31,50 +28,52 @@ pub(super) fn write(
         *first ^= 0x80;
     }
     let mut groups = Bytes(bytes);
-
-    // the digits of one group, most significant first
-    let mut digits = [0u8; 72];
-    let mut count = 0;
-    let mut group = |groups: &mut Bytes<'_>,
-                     digits_in_group: usize,
-                     bytes: usize|
-     -> Result<(), DecodeError> {
-        let mut value = groups.uint_be(bytes)?;
-        let slot = digits
-            .get_mut(count..count + digits_in_group)
-            .ok_or(DecodeError::Malformed("a DECIMAL of more than 65 digits"))?;
-        for digit in slot.iter_mut().rev() {
-            *digit = b'0' + (value % 10) as u8;
-            value /= 10;
-        }
-        count += digits_in_group;
-        if value == 0 { Ok(()) } else { Err(DecodeError::Malformed("a DECIMAL group of too many digits")) }
-    };
-    group(&mut groups, whole % 9, leftover(whole))?;
-    for _ in 0..whole / 9 {
-        group(&mut groups, 9, 4)?;
-    }
-    for _ in 0..scale / 9 {
-        group(&mut groups, 9, 4)?;
-    }
-    group(&mut groups, scale % 9, leftover(scale))?;
-
-    let (whole_digits, rest) = digits.split_at_checked(whole).ok_or(DecodeError::Truncated)?;
-    let fraction = rest.get(..scale).ok_or(DecodeError::Truncated)?;
-    let zero = digits.iter().take(whole + scale).all(|digit| *digit == b'0');
-    if negative && !zero {
+    if negative && groups.0.iter().any(|byte| *byte != 0) {
         out.push(b'-');
     }
-    let first = whole_digits.iter().position(|digit| *digit != b'0').unwrap_or(whole.saturating_sub(1));
-    match whole_digits.get(first..) {
-        Some(significant) if !significant.is_empty() => out.extend_from_slice(significant),
-        _ => out.push(b'0'),
+    let start = out.len();
+    put_group(&mut groups, whole % 9, start, out)?;
+    for _ in 0..whole / 9 {
+        put_group(&mut groups, 9, start, out)?;
+    }
+    if out.len() == start {
+        out.push(b'0');
     }
     if scale > 0 {
         out.push(b'.');
-        out.extend_from_slice(fraction);
+        for _ in 0..scale / 9 {
+            put_group(&mut groups, 9, 0, out)?;
+        }
+        put_group(&mut groups, scale % 9, 0, out)?;
     }
     Ok(())
+}
+
+/// Appends one group's digits, with its leading zeros unless it is the first one that has anything to show since `start`.
+fn put_group(
+    groups: &mut Bytes<'_>,
+    digits: usize,
+    start: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    const ZEROS: &[u8] = b"000000000";
+    let bytes = if digits == 9 { 4 } else { leftover_bytes(digits) };
+    let value = groups.uint_be(bytes)?;
+    let mut buffer = itoa::Buffer::new();
+    let significant = if value == 0 { "" } else { buffer.format(value) };
+    let missing = digits
+        .checked_sub(significant.len())
+        .ok_or(DecodeError::Malformed("a DECIMAL group of too many digits"))?;
+    if out.len() > start {
+        out.extend_from_slice(ZEROS.get(..missing).unwrap_or_default());
+    }
+    out.extend_from_slice(significant.as_bytes());
+    Ok(())
+}
+
+/// Bytes that 0 to 8 leftover digits take.
+fn leftover_bytes(digits: usize) -> usize {
+    digits.div_ceil(2)
 }
 
 #[cfg(test)]
@@ -94,6 +93,11 @@ mod tests {
         check(4, 2, &[0x80, 0x00], "0.00");
         check(2, 2, &[0x80 | 29], "0.29");
         check(3, 0, &[0x80, 0x07], "7");
+        check(3, 0, &[0x7f, 0xff], "0");
+        check(20, 0, &[0x80, 0, 0, 0, 1, 0, 0, 0, 2], "1000000002");
+        check(20, 0, &[0x80 | 7, 0, 0, 0, 0, 0, 0, 0, 0], "7000000000000000000");
+        check(18, 18, &[0x80, 0, 0, 0, 0x3b, 0x9a, 0xc9, 0xff], "0.000000000999999999");
+        check(12, 11, &[0x80, 0, 0, 0, 0, 5], "0.00000000005");
         assert!(write(14, 4, &mut Bytes(&[0x81]), &mut Vec::new()).is_err());
     }
 }

@@ -57,11 +57,14 @@ impl<'a> Images<'a> {
     /// Appends the next image to `out` as a JSON object of all columns.
     pub fn write_row(&mut self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
         let nulls = Bitmap(self.cells.take(self.shape.columns.len().div_ceil(8))?);
-        let mut separator = b'{';
         for (index, column) in self.shape.columns.iter().enumerate() {
-            out.push(separator);
-            separator = b',';
+            let start = out.len();
             out.extend_from_slice(&column.json_prefix);
+            if index == 0
+                && let Some(first) = out.get_mut(start)
+            {
+                *first = b'{';
+            }
             if nulls.get(index) {
                 out.extend_from_slice(b"null");
             } else {
@@ -104,11 +107,9 @@ impl<'a> Images<'a> {
             let start = out.len();
             if keep {
                 wanted.next();
-                if !first {
-                    out.push(b',');
-                }
+                let prefix = column.json_prefix.get(usize::from(first)..).unwrap_or_default();
                 first = false;
-                out.extend_from_slice(&column.json_prefix);
+                out.extend_from_slice(prefix);
             }
             match (nulls.get(index), keep) {
                 (true, true) => out.extend_from_slice(b"null"),
@@ -134,7 +135,7 @@ mod tests {
             name: name.to_owned(),
             kind,
             nullable: true,
-            json_prefix: format!("\"{name}\":").into_bytes(),
+            json_prefix: format!(",\"{name}\":").into_bytes(),
         };
         TableShape {
             columns: vec![

@@ -29,7 +29,7 @@ pub struct Column {
     pub kind: ColumnKind,
     /// Whether it may be NULL.
     pub nullable: bool,
-    /// `"name":` with the name escaped: written in front of every value.
+    /// `,"name":` with the name escaped: written in front of every value.
     pub json_prefix: Vec<u8>,
 }
 
@@ -197,7 +197,8 @@ impl Optional {
             };
             let kind = kind_of(facts)
                 .map_err(|reason| DecodeError::Unsupported(format!("column `{name}`: {reason}")))?;
-            let mut json_prefix = serde_json::to_vec(&name)
+            let mut json_prefix = vec![b','];
+            serde_json::to_writer(&mut json_prefix, &name)
                 .map_err(|_| DecodeError::Malformed("a column name that is no text"))?;
             json_prefix.push(b':');
             columns.push(Column { name, kind, nullable: nullable.get(index), json_prefix });

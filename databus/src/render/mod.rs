@@ -11,7 +11,7 @@ mod calendar;
 mod text;
 
 pub use calendar::{Civil, Clock, date, datetime, time, timestamp};
-pub use text::{escape_from, text};
+pub use text::{escape_from, is_plain, text};
 
 use crate::binlog::DecodeError;
 use base64::{Engine, engine::general_purpose::STANDARD};

@@ -39,6 +39,14 @@ pub fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
+/// Whether the bytes are ASCII that stands in a JSON string as it is: most text is.
+pub fn is_plain(bytes: &[u8]) -> bool {
+    // without a way out in the middle it takes 16 bytes at a step
+    !bytes.iter().fold(false, |other, byte| {
+        other | (byte.wrapping_sub(0x20) >= 0x60) | (*byte == b'"') | (*byte == b'\\')
+    })
+}
+
 fn put_escaped(byte: u8, escape: u8, out: &mut Vec<u8>) {
     if escape == b'u' {
         let hex = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };

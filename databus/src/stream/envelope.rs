@@ -65,7 +65,8 @@ pub(super) struct EventFacts<'a> {
 /// What is one row's alone.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowFacts {
-    pub(super) op: char,
+    /// Its letter in ASCII.
+    pub(super) op: u8,
     /// The row's place in its event.
     pub(super) row: u32,
     pub(super) seq: Version,
@@ -73,35 +74,68 @@ pub(super) struct RowFacts {
     pub(super) table_order: u64,
 }
 
-/// Appends the whole envelope to `out`. `before` and `after` are JSON objects; an absent one is null.
-pub(super) fn write(
-    out: &mut Vec<u8>,
-    before: Option<&[u8]>,
-    after: Option<&[u8]>,
-    event: &EventFacts<'_>,
-    table: &TablePrefix,
-    row: RowFacts,
-) -> std::io::Result<()> {
-    out.extend_from_slice(b"{\"before\":");
-    out.extend_from_slice(before.unwrap_or(b"null"));
-    out.extend_from_slice(b",\"after\":");
-    out.extend_from_slice(after.unwrap_or(b"null"));
-    write!(out, ",\"op\":\"{}\",\"ts_ms\":{},\"source\":{{", row.op, event.ts_ms)?;
-    out.extend_from_slice(&event.source.0);
-    write!(out, ",\"ts_ms\":{},", event.source_ts_ms)?;
-    out.extend_from_slice(&table.0);
-    write!(out, ",\"server_id\":{},\"gtid\":\"{}\",\"file\":", event.server_id, event.gtid)?;
-    put_name(event.file, out);
-    write!(
-        out,
-        ",\"pos\":{},\"row\":{},\"seq\":{}}},\"transaction\":{{\"id\":\"{}\",\"total_order\":{},\"data_collection_order\":{}}}}}",
-        event.pos,
-        row.row,
-        row.seq.get(),
-        event.gtid,
-        row.total_order,
-        row.table_order
-    )
+/// The parts of an envelope that all rows of one event have alike, written once.
+#[derive(Debug, Default)]
+pub(super) struct EventParts {
+    /// From behind the `op` to the row's number.
+    source: Vec<u8>,
+    /// From behind the `seq` to the row's place in its transaction.
+    transaction: Vec<u8>,
+}
+
+impl EventParts {
+    /// Starts anew with another event or table.
+    pub(super) fn prepare(&mut self, event: &EventFacts<'_>, table: &TablePrefix) {
+        let out = &mut self.source;
+        out.clear();
+        out.extend_from_slice(b"\",\"ts_ms\":");
+        render::integer(out, event.ts_ms);
+        out.extend_from_slice(b",\"source\":{");
+        out.extend_from_slice(&event.source.0);
+        out.extend_from_slice(b",\"ts_ms\":");
+        render::integer(out, event.source_ts_ms);
+        out.push(b',');
+        out.extend_from_slice(&table.0);
+        out.extend_from_slice(b",\"server_id\":");
+        render::unsigned(out, u64::from(event.server_id));
+        out.extend_from_slice(b",\"gtid\":\"");
+        out.extend_from_slice(event.gtid.as_bytes());
+        out.extend_from_slice(b"\",\"file\":");
+        put_name(event.file, out);
+        out.extend_from_slice(b",\"pos\":");
+        render::unsigned(out, event.pos);
+        out.extend_from_slice(b",\"row\":");
+        let out = &mut self.transaction;
+        out.clear();
+        out.extend_from_slice(b"},\"transaction\":{\"id\":\"");
+        out.extend_from_slice(event.gtid.as_bytes());
+        out.extend_from_slice(b"\",\"total_order\":");
+    }
+
+    /// Appends the whole envelope to `out`. `before` and `after` are JSON objects; an absent one is null.
+    pub(super) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        before: Option<&[u8]>,
+        after: Option<&[u8]>,
+        row: RowFacts,
+    ) {
+        out.extend_from_slice(b"{\"before\":");
+        out.extend_from_slice(before.unwrap_or(b"null"));
+        out.extend_from_slice(b",\"after\":");
+        out.extend_from_slice(after.unwrap_or(b"null"));
+        out.extend_from_slice(b",\"op\":\"");
+        out.push(row.op);
+        out.extend_from_slice(&self.source);
+        render::unsigned(out, u64::from(row.row));
+        out.extend_from_slice(b",\"seq\":");
+        render::integer(out, row.seq.get());
+        out.extend_from_slice(&self.transaction);
+        render::unsigned(out, row.total_order);
+        out.extend_from_slice(b",\"data_collection_order\":");
+        render::unsigned(out, row.table_order);
+        out.extend_from_slice(b"}}");
+    }
 }
 
 /// Appends the envelope of a row that a snapshot read: it belongs to no transaction, and its place is the stream's.
@@ -141,18 +175,18 @@ mod tests {
             source_ts_ms: 4000,
             ts_ms: 5000,
         };
-        let row =
-            RowFacts { op: 'u', row: 2, seq: Version::try_from(12).unwrap(), total_order: 7, table_order: 3 };
+        let row = RowFacts {
+            op: b'u',
+            row: 2,
+            seq: Version::try_from(12).unwrap(),
+            total_order: 7,
+            table_order: 3,
+        };
         let mut out = Vec::new();
-        write(
-            &mut out,
-            Some(br#"{"a":1}"#),
-            Some(br#"{"a":2}"#),
-            &event,
-            &TablePrefix::new("db", "t\"able"),
-            row,
-        )
-        .unwrap();
+        let mut parts = EventParts::default();
+        parts.prepare(&event, &TablePrefix::new("db", "another"));
+        parts.prepare(&event, &TablePrefix::new("db", "t\"able"));
+        parts.write(&mut out, Some(br#"{"a":1}"#), Some(br#"{"a":2}"#), row);
         let change = Change::parse(&out).unwrap();
         assert_eq!((change.op, change.ts_ms, change.source.ts_ms), (Op::Update, 5000, 4000));
         assert_eq!((change.source.table.as_ref(), change.source.pos, change.source.row), ("t\"able", 345, 2));

@@ -2,7 +2,7 @@
 
 use super::{
     assembler::{ChangeSink, Counts},
-    envelope::{self, EventFacts, RowFacts, TablePrefix},
+    envelope::{EventFacts, EventParts, RowFacts, TablePrefix},
     place::StreamError,
 };
 use crate::{
@@ -20,6 +20,7 @@ pub(super) struct Buffers {
     before: Vec<u8>,
     after: Vec<u8>,
     value: Vec<u8>,
+    parts: EventParts,
     /// The plain form of a compressed event.
     pub(super) plain: Vec<u8>,
 }
@@ -107,6 +108,7 @@ impl RowWriter<'_> {
             _ => 0,
         };
         let mut published = Published::default();
+        self.buffers.parts.prepare(&self.event, self.prefix);
         while !images.is_empty() {
             self.buffers.key.clear();
             self.buffers.before.clear();
@@ -115,11 +117,11 @@ impl RowWriter<'_> {
             match kind {
                 RowsKind::Write => {
                     images.write_row(&mut self.buffers.after)?;
-                    self.change('c', row, &mut published, sink)?;
+                    self.change(b'c', row, &mut published, sink)?;
                 }
                 RowsKind::Delete => {
                     images.write_row(&mut self.buffers.before)?;
-                    self.change('d', row, &mut published, sink)?;
+                    self.change(b'd', row, &mut published, sink)?;
                 }
                 RowsKind::Update => {
                     images.write_row(&mut self.buffers.before)?;
@@ -127,12 +129,12 @@ impl RowWriter<'_> {
                     images.write_key(&mut self.buffers.new_key)?;
                     images.write_row(&mut self.buffers.after)?;
                     if self.buffers.key == self.buffers.new_key {
-                        self.change('u', row, &mut published, sink)?;
+                        self.change(b'u', row, &mut published, sink)?;
                     } else {
                         // another primary key is another record: the old one goes, the new one comes
-                        self.change('d', row, &mut published, sink)?;
+                        self.change(b'd', row, &mut published, sink)?;
                         std::mem::swap(&mut self.buffers.key, &mut self.buffers.new_key);
-                        self.change('c', row, &mut published, sink)?;
+                        self.change(b'c', row, &mut published, sink)?;
                     }
                 }
             }
@@ -164,7 +166,7 @@ impl RowWriter<'_> {
 
     fn change(
         &mut self,
-        op: char,
+        op: u8,
         row: u32,
         published: &mut Published,
         sink: &mut impl ChangeSink,
@@ -179,17 +181,16 @@ impl RowWriter<'_> {
         }
         let seq = self.seq.next()?;
         let facts = RowFacts { op, row, seq, total_order: self.orders.total, table_order: *self.table_order };
-        let before = (op != 'c').then_some(self.buffers.before.as_slice());
-        let after = (op != 'd').then_some(self.buffers.after.as_slice());
+        let before = (op != b'c').then_some(self.buffers.before.as_slice());
+        let after = (op != b'd').then_some(self.buffers.after.as_slice());
         self.buffers.value.clear();
-        envelope::write(&mut self.buffers.value, before, after, &self.event, self.prefix, facts)
-            .map_err(|_| DecodeError::Malformed("writing to memory failed"))?;
+        self.buffers.parts.write(&mut self.buffers.value, before, after, facts);
         sink.publish(self.table, &self.buffers.key, &self.buffers.value)?;
         // only now is the version used up
         *self.seq = seq;
         match op {
-            'c' => published.created += 1,
-            'u' => published.updated += 1,
+            b'c' => published.created += 1,
+            b'u' => published.updated += 1,
             _ => published.deleted += 1,
         }
         Ok(())

@@ -100,6 +100,12 @@ impl Charset {
     /// Appends text of this charset as a JSON string; `binary` as base64.
     pub fn put_json(self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         match self {
+            Self::Utf8 if render::is_plain(bytes) => {
+                out.reserve(bytes.len() + 2);
+                out.push(b'"');
+                out.extend_from_slice(bytes);
+                out.push(b'"');
+            }
             Self::Utf8 => {
                 let text = std::str::from_utf8(bytes).map_err(|_| no_text(bytes))?;
                 render::text(out, text);
