@@ -113,11 +113,7 @@ impl Watch {
         match &memory.began {
             Some((known, at @ Some(_))) if known == file => *at,
             _ => {
-                let (source, password, name) = (self.source.clone(), self.password.clone(), file.to_owned());
-                let at = tokio::task::spawn_blocking(move || began(&source, &password, &name))
-                    .await
-                    .ok()
-                    .flatten();
+                let at = began(&self.source, &self.password, file).await;
                 memory.began = Some((file.to_owned(), at));
                 at
             }

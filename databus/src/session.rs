@@ -32,6 +32,21 @@ const OBSERVE: Duration = Duration::from_secs(1);
 /// Transactions of one Kafka commit whose ages are noted; the rest are like them.
 const MOST_AGES: usize = 4_096;
 
+/// How many times the limits of one commit may grow while a backlog is read.
+const MOST_LARGER: u32 = 5;
+
+/// How far back a transaction's second lies; nothing for the one that is running.
+fn behind(timestamp: u32) -> Duration {
+    let end = Duration::from_secs(u64::from(timestamp) + 1);
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().saturating_sub(end)
+}
+
+/// How many times larger than usual a commit may be: a quarter of the delay that is there anyway is added at most.
+fn larger_by(behind: Duration, longest: Duration) -> u32 {
+    let times = (behind / 4).as_millis() / longest.as_millis().max(1);
+    u32::try_from(times).map_or(MOST_LARGER, |times| times.clamp(1, MOST_LARGER))
+}
+
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -228,7 +243,7 @@ impl Session<'_> {
             if between {
                 self.snapshots.step(&mut self.assembler, self.publisher, self.inbox)?;
             }
-            if self.is_due() {
+            if self.is_due(timestamp) {
                 self.commit(counted)?;
                 last_checkpoint = Instant::now();
             }
@@ -259,9 +274,17 @@ impl Session<'_> {
             && (!self.snapshots.is_busy() || self.assembler.counts().published > committed.published)
     }
 
-    fn is_due(&self) -> bool {
-        self.publisher.open_changes() >= self.limits.commit_max_rows
-            || self.publisher.open_since().is_some_and(|since| since.elapsed() >= self.limits.commit_max_wait)
+    /// Whether the open Kafka transaction is large or old enough. `timestamp` is that of the event in hand: while it lies far back,
+    /// what counts is to catch up, and each commit holds the stream up for the same few milliseconds.
+    fn is_due(&self, timestamp: u32) -> bool {
+        let Some(since) = self.publisher.open_since() else { return false };
+        let (most, longest) = (self.limits.commit_max_rows, self.limits.commit_max_wait);
+        let (rows, waited) = (self.publisher.open_changes(), since.elapsed());
+        if rows < most && waited < longest {
+            return false;
+        }
+        let larger = larger_by(behind(timestamp), longest);
+        rows >= most * u64::from(larger) || waited >= longest * larger
     }
 
     fn has_moved(&self) -> bool {
@@ -332,5 +355,20 @@ impl Session<'_> {
             self.inbox.settle(id);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_grow_with_the_delay_and_only_so_far() {
+        let longest = Duration::from_millis(100);
+        for (behind_ms, larger) in [(0, 1), (700, 1), (800, 2), (1_999, 4), (2_000, 5), (86_400_000, 5)] {
+            assert_eq!(larger_by(Duration::from_millis(behind_ms), longest), larger, "{behind_ms}");
+        }
+        assert_eq!(larger_by(Duration::MAX, Duration::ZERO), MOST_LARGER);
+        assert_eq!(behind(u32::MAX), Duration::ZERO);
     }
 }

@@ -206,9 +206,9 @@ pub struct Redis {
 pub struct Databus {
     /// Admin port, default 127.0.0.1:8081.
     pub admin_listen: SocketAddr,
-    /// Longest wait before rows are committed while more keep coming, default 100 ms.
+    /// Longest wait before rows are committed while more keep coming, default 100 ms; up to five times that while a backlog is read.
     pub commit_max_wait: Duration,
-    /// Most rows in one Kafka transaction, default 20,000.
+    /// Most rows in one Kafka transaction, default 20,000; up to five times that while a backlog is read.
     pub commit_max_rows: u64,
     /// Connections that read a snapshot's chunks ahead, default 2, at most 16.
     pub snapshot_connections: usize,

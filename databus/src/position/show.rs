@@ -78,9 +78,10 @@ async fn ask(
     let bytes_behind = end.as_ref().and_then(|end| retention.bytes_between(&checkpoint.position, end));
     let since = checkpoint.as_of.map(|as_of| (retention.now.micros() - as_of.micros()).max(0) as f64 / 1e6);
     let file = &checkpoint.position.file;
-    let finished = retention
-        .file_after(file)
-        .and_then(|next| tokio::task::block_in_place(|| began(source, password, next)));
+    let finished = match retention.file_after(file) {
+        Some(next) => began(source, password, next).await,
+        None => None,
+    };
     // without a second look the growth is what came since the file was finished
     let growth = finished.zip(retention.file_after(file)).and_then(|(finished, next)| {
         let grown =

@@ -23,22 +23,17 @@ use std::time::{Duration, Instant};
 /// How long a commit or abort is tried before its outcome counts as unknown. The coordinator gives a transaction up after its own
 /// timeout, so waiting much longer than that is in vain; a new producer finds out what became of it.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long the client's own wait lasts before it is looked at what the broker's answers say.
+const COMMIT_SLICE: Duration = Duration::from_secs(1);
 /// How long a new producer asks for its id; the coordinator first ends what the one before left open.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(20);
-/// Pause between two looks at whether all records are acknowledged.
-const ACKNOWLEDGEMENT_LOOK: Duration = Duration::from_micros(200);
-/// Within this time the broker has acknowledged everything, mostly.
-const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(250);
+/// Pause between two looks at whether a full queue has room.
+const ROOM_LOOK: Duration = Duration::from_micros(200);
 /// The coordinator aborts a transaction that is open for longer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bytes of the largest record that is published: 64 MiB.
 pub(super) const LARGEST_RECORD: &str = "67108864";
-
-/// What is left until the deadline; never nothing, so that an outcome that is there already is seen.
-fn remaining(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(500))
-}
 
 /// The transactional producer of one source.
 pub(crate) struct Publisher {
@@ -116,8 +111,9 @@ impl Publisher {
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
             .set("enable.idempotence", "true")
             .set("compression.type", "lz4")
-            // a commit waits for the records, and each of them for this
-            .set("linger.ms", "0.1")
+            // a commit sends at once what waits; between commits large batches spare both this process and the broker, and the client
+            // would go round and round without a pause where records are older than this while others are on their way
+            .set("linger.ms", "20")
             .set("socket.nagle.disable", "true")
             .set("batch.size", "524288")
             .set("batch.num.messages", "10000")
@@ -173,24 +169,21 @@ impl Publisher {
         let source = self.source.clone();
         self.send(Place::Checkpoints, source.as_bytes(), &json)?;
         let deadline = Instant::now() + COMMIT_TIMEOUT;
-        // the client's own wait for acknowledgements looks only every 100 ms; the producer's thread fetches them as they come. But only
-        // the client's own wait ends at once when the transaction has failed, so a slow broker is left to that
-        let soon = Instant::now() + ACKNOWLEDGED_SOON;
-        while self.producer.in_flight_count() > 0 && Instant::now() < soon {
-            std::thread::sleep(ACKNOWLEDGEMENT_LOOK);
-        }
-        if let Some(open) = &self.open {
-            self.pause.acknowledged(open.changes, open.since.elapsed());
-        }
-        if self.producer.context().offsets.began_anew() {
-            return Err(PublishError::Definite(super::topic_gone(&self.topic)));
-        }
         loop {
-            match self.producer.commit_transaction(remaining(deadline)) {
+            // the client sends at once what waits, and ends the transaction only when all of it is acknowledged and reported
+            let outcome = self.producer.commit_transaction(COMMIT_SLICE);
+            if self.producer.context().offsets.began_anew() {
+                // the broker, or the next start, ends what is open
+                self.open = None;
+                self.producer.context().offsets.give_up();
+                return Err(PublishError::Definite(super::topic_gone(&self.topic)));
+            }
+            match outcome {
                 Ok(()) => {
                     self.producer.context().offsets.committed();
-                    self.pause.committed();
-                    self.open = None;
+                    if let Some(open) = self.open.take() {
+                        self.pause.committed(open.changes, open.since.elapsed());
+                    }
                     return Ok(());
                 }
                 Err(KafkaError::Transaction(cause)) if cause.is_retriable() && Instant::now() < deadline => {
@@ -220,6 +213,7 @@ impl Publisher {
     /// Lets go of a producer that can do nothing any more, without waiting for it: the client may take long to give up its threads
     /// while the broker is away, and the next producer fences this one anyway.
     pub(crate) fn retire(self) {
+        self.producer.context().offsets.give_up();
         std::thread::spawn(move || drop(self));
     }
 
@@ -277,7 +271,7 @@ impl Publisher {
                 {
                     record = back;
                     // the producer's thread makes room
-                    std::thread::sleep(ACKNOWLEDGEMENT_LOOK);
+                    std::thread::sleep(ROOM_LOOK);
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), refused)) => {
                     return Err(PublishError::Definite(format!(

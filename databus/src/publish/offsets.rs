@@ -1,8 +1,17 @@
 //! Whether stage 1's topic is still the one that was written before, told from the offsets that records were given.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::{
+    sync::{
+        Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
-/// Offsets of delivered records. Reports of one transaction come in any order: the producer's own thread and a commit that waits both fetch them.
+/// Longer than any commit is tried.
+const LONGEST_HOLD: Duration = Duration::from_secs(60);
+
+/// Offsets of delivered records; reports of one transaction may come in any order.
 #[derive(Debug, Default)]
 pub(super) struct Offsets {
     /// One more than the highest so far.
@@ -10,15 +19,24 @@ pub(super) struct Offsets {
     /// The same when the last transaction was committed.
     committed: AtomicI64,
     began_anew: AtomicBool,
+    given_up: Mutex<bool>,
+    gave_up: Condvar,
 }
 
 impl Offsets {
     /// A record was given this offset; one below 0 is not known.
+    ///
+    /// Does not return, from the first record on that stands in a new topic, until its transaction is given up: the client ends no
+    /// transaction before the report of its last record is done with, so nothing of this one becomes visible.
     pub(super) fn delivered(&self, offset: i64) {
         if (0..self.committed.load(Ordering::SeqCst)).contains(&offset) {
             self.began_anew.store(true, Ordering::SeqCst);
         }
         self.next.fetch_max(offset.saturating_add(1), Ordering::SeqCst);
+        if self.began_anew() {
+            let given_up = self.given_up.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(self.gave_up.wait_timeout_while(given_up, LONGEST_HOLD, |given_up| !*given_up));
+        }
     }
 
     /// The open transaction is committed: all its records were reported, and whatever comes later stands behind them.
@@ -30,6 +48,12 @@ impl Offsets {
     pub(super) fn began_anew(&self) -> bool {
         self.began_anew.load(Ordering::SeqCst)
     }
+
+    /// Nobody will commit any more.
+    pub(super) fn give_up(&self) {
+        *self.given_up.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.gave_up.notify_all();
+    }
 }
 
 #[cfg(test)]
@@ -38,6 +62,7 @@ mod tests {
 
     fn of(transactions: &[&[i64]]) -> Offsets {
         let offsets = Offsets::default();
+        offsets.give_up();
         for transaction in transactions {
             transaction.iter().for_each(|offset| offsets.delivered(*offset));
             offsets.committed();
@@ -56,5 +81,20 @@ mod tests {
     fn a_record_before_those_of_an_earlier_transaction_tells_of_a_new_topic() {
         assert!(of(&[&[0, 1, 2], &[0]]).began_anew());
         assert!(of(&[&[100, 101], &[103], &[7]]).began_anew());
+    }
+
+    #[test]
+    fn the_report_of_a_record_in_a_new_topic_is_held_until_its_transaction_is_given_up() {
+        let offsets = Offsets::default();
+        offsets.delivered(5);
+        offsets.committed();
+        std::thread::scope(|scope| {
+            let report = scope.spawn(|| offsets.delivered(0));
+            while !offsets.began_anew() {
+                std::thread::yield_now();
+            }
+            assert!(!report.is_finished());
+            offsets.give_up();
+        });
     }
 }

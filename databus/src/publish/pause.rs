@@ -45,8 +45,9 @@ impl Pause {
         }
     }
 
-    /// All of an open transaction's `changes` are at the broker, so long after it began.
-    pub(super) fn acknowledged(&mut self, changes: u64, took: Duration) {
+    /// A transaction of so many `changes` was committed, so long after it began.
+    pub(super) fn committed(&mut self, changes: u64, took: Duration) {
+        self.committed = Some(Instant::now());
         if !self.soon_after || changes > SMALL {
             return;
         }
@@ -55,11 +56,6 @@ impl Pause {
         } else {
             self.length.saturating_sub(SHRINK)
         };
-    }
-
-    /// A transaction was committed.
-    pub(super) fn committed(&mut self) {
-        self.committed = Some(Instant::now());
     }
 }
 
@@ -71,13 +67,13 @@ mod tests {
     fn it_grows_while_transactions_come_too_early_and_shrinks_slowly_when_they_do_not() {
         let mut pause = Pause { soon_after: true, ..Pause::default() };
         for _ in 0..100 {
-            pause.acknowledged(1, Duration::from_millis(25));
+            pause.committed(1, Duration::from_millis(25));
         }
         assert_eq!(pause.length, LONGEST);
-        pause.acknowledged(1, Duration::from_millis(3));
+        pause.committed(1, Duration::from_millis(3));
         assert!(pause.length < LONGEST && pause.length > LONGEST - GROW);
         for _ in 0..10_000 {
-            pause.acknowledged(1, Duration::from_millis(3));
+            pause.committed(1, Duration::from_millis(3));
         }
         assert_eq!(pause.length, Duration::ZERO);
     }
@@ -85,9 +81,9 @@ mod tests {
     #[test]
     fn large_transactions_and_those_after_a_silence_teach_nothing() {
         let mut pause = Pause::default();
-        pause.acknowledged(1, Duration::from_millis(25));
+        pause.committed(1, Duration::from_millis(25));
         pause.soon_after = true;
-        pause.acknowledged(20_000, Duration::from_millis(25));
+        pause.committed(20_000, Duration::from_millis(25));
         assert_eq!(pause.length, FIRST);
     }
 }

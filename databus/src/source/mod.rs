@@ -1,5 +1,6 @@
 //! The database being tailed: what is asked of it before, how its binlog arrives, and how fresh we are.
 
+mod feed;
 mod finding;
 mod flavor;
 mod freshness;
@@ -8,7 +9,6 @@ mod last_event;
 mod login;
 mod lost;
 mod mysql_async_transport;
-mod mysql_cdc_transport;
 mod position;
 mod preflight;
 mod retention;
@@ -16,6 +16,7 @@ mod scan;
 mod told;
 mod transport;
 
+pub(crate) use feed::Feed;
 pub(crate) use finding::Finding;
 pub(crate) use freshness::{Horizon, watch_horizon};
 pub(crate) use history::{Start, answers_as, confirm};
@@ -26,17 +27,14 @@ pub(crate) use preflight::{Examination, PreflightError, Server, examine, preflig
 pub(crate) use retention::{Retention, began, connect};
 pub(crate) use scan::{Passage, Sought, Spot, between, find};
 pub(crate) use told::told_columns;
-pub(crate) use transport::{Feed, TransportError};
+pub(crate) use transport::TransportError;
 
 use change_event::checkpoint::BinlogPosition;
-use flavor::Flavor;
 use mysql_async_transport::MysqlAsyncTransport;
-use mysql_cdc_transport::MysqlCdcTransport;
-use pipeline_config::{Source, TlsMode};
+use pipeline_config::Source;
 use secrecy::SecretString;
 
-/// Starts reading where `start` says, over the client that can: `mysql_cdc` over plain TCP from a MariaDB position, else `mysql_async`.
-/// Blocks; call it off the async threads.
+/// Starts reading where `start` says. Blocks; call it off the async threads.
 pub(crate) fn open(
     source: &Source,
     password: &SecretString,
@@ -44,11 +42,7 @@ pub(crate) fn open(
     position: &BinlogPosition,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Feed, TransportError> {
-    let plain = source.tls.mode == TlsMode::Disabled && start.flavor == Flavor::MariaDb && !start.by_gtid;
-    let feed = if plain {
-        Feed::start(MysqlCdcTransport::connect(source, password, position)?)
-    } else {
-        Feed::start(runtime.block_on(MysqlAsyncTransport::connect(source, password, start, position))?)
-    };
-    feed.map_err(|cause| TransportError::Lost(format!("cannot start the reading thread: {cause}")))
+    let transport = runtime.block_on(MysqlAsyncTransport::connect(source, password, start, position))?;
+    Feed::start(runtime, transport)
+        .map_err(|cause| TransportError::Lost(format!("cannot start the reading thread: {cause}")))
 }

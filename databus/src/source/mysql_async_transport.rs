@@ -1,4 +1,4 @@
-//! The one file that knows `mysql_async`: TLS, full `caching_sha2_password`, starts by GTID, and MySQL.
+//! The one file that knows `mysql_async`: it logs in, over TLS if asked to, and asks for the binlog from a position or a set of GTIDs.
 //! Its stream is taken apart into the events as they came; nothing of its row decoding is used (docs/dependencies.md says why).
 
 use super::{
@@ -13,28 +13,20 @@ use crate::binlog::{
     gtid_state::GtidState,
 };
 use change_event::checkpoint::BinlogPosition;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use mysql_async::{
     BinlogStream, BinlogStreamRequest, ClientIdentity, Conn, Error, OptsBuilder, Sid, SslOpts,
     binlog::events::Event, prelude::Queryable,
 };
 use pipeline_config::{Source, TlsMode};
 use secrecy::{ExposeSecret, SecretString};
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
-use tokio::runtime::Handle;
-
-/// Longest wait for an event before the link counts as dead; seeking a GTID in a large file comes first and takes its time.
-const SILENCE: Duration = Duration::from_secs(60);
+use std::panic::AssertUnwindSafe;
 
 /// The type of a file's first event.
 const FORMAT_DESCRIPTION: u8 = 15;
 
 /// Reads over `mysql_async`'s stream.
 pub(crate) struct MysqlAsyncTransport {
-    runtime: Handle,
     stream: BinlogStream,
     /// What the last format description said.
     checksum: Option<Checksum>,
@@ -50,6 +42,12 @@ impl MysqlAsyncTransport {
         start: &Start,
         position: &BinlogPosition,
     ) -> Result<Self, TransportError> {
+        if start.flavor == Flavor::MariaDb && !start.by_gtid && u32::try_from(position.pos).is_err() {
+            return Err(TransportError::Refused(format!(
+                "{}:{} lies beyond 4 GiB, where a reader by file position cannot start",
+                position.file, position.pos
+            )));
+        }
         let failed = |error| of_client(source.server_id, &error);
         let connecting = async {
             let mut conn = Conn::new(options(source, password)).await.map_err(failed)?;
@@ -69,13 +67,7 @@ impl MysqlAsyncTransport {
         let stream = tokio::time::timeout(CONNECT, connecting)
             .await
             .map_err(|_| TransportError::Lost(format!("no answer to the login within {CONNECT:?}")))??;
-        Ok(Self {
-            runtime: Handle::current(),
-            stream,
-            checksum: None,
-            server_id: source.server_id,
-            last: LastEvent::new(position),
-        })
+        Ok(Self { stream, checksum: None, server_id: source.server_id, last: LastEvent::new(position) })
     }
 }
 
@@ -140,22 +132,17 @@ fn sids(gtids: &GtidState) -> Result<Vec<Sid<'static>>, TransportError> {
 }
 
 impl BinlogTransport for MysqlAsyncTransport {
-    fn next(&mut self) -> Result<RawEvent, TransportError> {
+    async fn next(&mut self) -> Result<RawEvent, TransportError> {
         loop {
-            let Self { runtime, stream, .. } = self;
-            let waiting = AssertUnwindSafe(|| {
-                runtime.block_on(async { tokio::time::timeout(SILENCE, stream.next()).await })
-            });
             // the client's own look at headers and table maps can panic on bytes it does not expect
-            let arrived = catch_unwind(waiting)
+            let arrived = AssertUnwindSafe(self.stream.next())
+                .catch_unwind()
+                .await
                 .map_err(|_| TransportError::Lost("the client stumbled over an event".to_owned()))?;
             let event = match arrived {
-                Err(_) => {
-                    return Err(TransportError::Lost(format!("neither event nor heartbeat for {SILENCE:?}")));
-                }
-                Ok(None) => return Err(TransportError::Lost("the server ended the stream".to_owned())),
-                Ok(Some(Err(error))) => return Err(of_client(self.server_id, &error)),
-                Ok(Some(Ok(event))) => event,
+                None => return Err(TransportError::Lost("the server ended the stream".to_owned())),
+                Some(Err(error)) => return Err(of_client(self.server_id, &error)),
+                Some(Ok(event)) => event,
             };
             // the client also hands over what it unpacked from a compressed transaction; we unpack that ourselves
             if !event.footer().get_checksum_enabled() {
@@ -211,6 +198,7 @@ fn of_client(server_id: u32, error: &Error) -> TransportError {
             TransportError::of_server(server_id, &format!("error {}: {}", said.code, said.message))
         }
         Error::Io(mysql_async::IoError::Tls(cause)) => TransportError::Refused(format!("TLS: {cause}")),
+        Error::Io(mysql_async::IoError::Io(cause)) => TransportError::Lost(cause.to_string()),
         other => TransportError::Lost(other.to_string()),
     }
 }

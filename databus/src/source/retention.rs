@@ -13,6 +13,10 @@ use pipeline_config::Source;
 use secrecy::SecretString;
 use sqlx::{MySqlConnection, Row};
 use std::cmp::Ordering;
+use std::time::Duration;
+
+/// Longest wait for a file's first event.
+const FIRST_EVENT: Duration = Duration::from_secs(30);
 
 /// The server's binlog, as seen at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,26 +150,27 @@ impl Retention {
 
 /// When a binlog file was begun, in Unix seconds: its first event's time. `None` where the server does not send it.
 ///
-/// Blocks. Reads a few bytes with a reader's id of its own: with ours, the server would expel the stream that is running.
-pub(crate) fn began(source: &Source, password: &SecretString, file: &str) -> Option<u64> {
+/// Reads a few bytes with a reader's id of its own: with ours, the server would expel the stream that is running.
+pub(crate) async fn began(source: &Source, password: &SecretString, file: &str) -> Option<u64> {
     let mut probe = source.clone();
     // one of 2^28 at the upper end, which nobody gives by hand; different each time
     let nanos =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |at| at.subsec_nanos());
     probe.server_id = 0xf000_0000 | (nanos ^ std::process::id().rotate_left(16)) & 0x0fff_ffff;
     let start = BinlogPosition { file: file.to_owned(), pos: 4 };
-    let runtime = tokio::runtime::Handle::try_current().ok()?;
     let here = Start::at_position();
-    let connecting = MysqlAsyncTransport::connect(&probe, password, &here, &start);
-    let mut transport = runtime.block_on(connecting).ok()?;
-    // an artificial rotate event comes first, with no time
-    for _ in 0..4 {
-        let event = transport.next().ok()?;
-        if event.header.timestamp > 0 {
-            return Some(u64::from(event.header.timestamp));
+    let reading = async {
+        let mut transport = MysqlAsyncTransport::connect(&probe, password, &here, &start).await.ok()?;
+        // an artificial rotate event comes first, with no time
+        for _ in 0..4 {
+            let event = transport.next().await.ok()?;
+            if event.header.timestamp > 0 {
+                return Some(u64::from(event.header.timestamp));
+            }
         }
-    }
-    None
+        None
+    };
+    tokio::time::timeout(FIRST_EVENT, reading).await.ok().flatten()
 }
 
 /// A connection for such questions.
