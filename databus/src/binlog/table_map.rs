@@ -197,7 +197,8 @@ impl Optional {
             };
             let kind = kind_of(facts)
                 .map_err(|reason| DecodeError::Unsupported(format!("column `{name}`: {reason}")))?;
-            let mut json_prefix = vec![b','];
+            let mut json_prefix = Vec::with_capacity(name.len() + 4);
+            json_prefix.push(b',');
             serde_json::to_writer(&mut json_prefix, &name)
                 .map_err(|_| DecodeError::Malformed("a column name that is no text"))?;
             json_prefix.push(b':');
