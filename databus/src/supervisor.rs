@@ -121,7 +121,9 @@ impl Worker {
         self.presence.membership.stand();
         // connects while the group makes up its mind
         self.prepared = Some(Publisher::prepare(&self.config.kafka, &self.source.name)?);
-        while let Some(term) = self.stand_by()? {
+        let mut ended = 0;
+        while let Some(term) = self.stand_by(ended)? {
+            ended = term;
             self.presence.membership.set_held(true);
             let ended = self.lead(term);
             self.presence.membership.set_held(false);
@@ -144,13 +146,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits for the role; answers its term, or `None` when a stop is asked for.
-    fn stand_by(&mut self) -> Result<Option<u64>, DatabusError> {
+    /// Waits for the role; answers its term, or `None` when a stop is asked for. The term that `ended` does not count again: the group
+    /// may have said so before this process's place in it heard.
+    fn stand_by(&mut self, mut ended: u64) -> Result<Option<u64>, DatabusError> {
         let mut roles = self.presence.membership.role();
         loop {
             let role = roles.borrow_and_update().clone();
             match role {
-                Role::Active(term) => return Ok(Some(term)),
+                Role::Active(term) if term != ended => return Ok(Some(term)),
+                Role::Active(_) => {}
                 Role::Standby => {
                     tracing::info!(source = %self.source.name, "standing by: another process is active");
                     self.status.set(State::Standby, "another process is active");
@@ -168,7 +172,7 @@ impl Worker {
                     if self.runtime.block_on(place)?.is_break() {
                         return Ok(None);
                     }
-                    roles = self.presence.membership.role();
+                    (roles, ended) = (self.presence.membership.role(), 0);
                     continue;
                 }
                 Role::Refused(reason) => return Err(PublishError::Definite(reason).into()),

@@ -81,6 +81,16 @@ impl Worker {
                         }
                     };
                 }
+                SessionError::Transport(TransportError::LostPosition(LostPosition::ServerIdClash {
+                    ..
+                })) => {
+                    // all processes of one source read with one server_id: the other may be the next one, and this one not know it yet
+                    if let Break(leave) = self.still_active(term) {
+                        publisher.retire();
+                        return Ok(leave);
+                    }
+                    return Err(error.into());
+                }
                 _ => return Err(error.into()),
             }
             self.metrics.restarted(&error);

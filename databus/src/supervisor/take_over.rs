@@ -57,17 +57,21 @@ impl Worker {
     /// A producer whose transaction outlived its timeout says the same after an outage of the broker and after a sleep in which another
     /// process took over (docs/adr/0002). The group knows which it was; so nobody who was replaced fences the one after.
     pub(super) fn take_over_again(&mut self, term: u64) -> Result<ControlFlow<Leave, Taken>, DatabusError> {
+        match self.still_active(term) {
+            Continue(()) => self.take_over(term),
+            Break(leave) => Ok(Break(leave)),
+        }
+    }
+
+    /// Asks the group whether this process is still the active one, until it answers.
+    pub(super) fn still_active(&self, term: u64) -> ControlFlow<Leave> {
         loop {
             match self.presence.membership.confirm(term) {
-                Ok(true) => return self.take_over(term),
-                Ok(false) => return Ok(Break(Leave::RoleLost)),
+                Ok(true) => return Continue(()),
+                Ok(false) => return Break(Leave::RoleLost),
                 Err(error) => {
                     tracing::warn!(source = %self.source.name, %error, "cannot tell yet whether this process is still the active one");
-                    if let Break(leave) =
-                        self.unless_leaving(term, async { tokio::time::sleep(Duration::from_secs(1)).await })
-                    {
-                        return Ok(Break(leave));
-                    }
+                    self.unless_leaving(term, async { tokio::time::sleep(Duration::from_secs(1)).await })?;
                 }
             }
         }

@@ -178,6 +178,27 @@ fn a_second_process_under_the_same_name_takes_the_place_and_the_first_ends_with_
 }
 
 #[test]
+fn a_successor_with_the_same_server_id_is_no_clash_for_the_one_that_it_replaced_g4() -> Result<()> {
+    let mut source = Source::new(stack()?, COLUMNS)?;
+    source.deployment.edit(|file| file.set_text("databus", "instance", "the-one"))?;
+    let mut first = source.deployment.databus()?;
+    source.sql("INSERT INTO entry VALUES (1, 'to the first')")?;
+    source.wait_for_changes(1)?;
+    // the server ends its connection with "same server_id" before it can hear of anything from the group
+    first.pause()?;
+    let second = source.deployment.twin(&format!("{}-twin", source.name))?.databus()?;
+    wait_role(&second, 1.0)?;
+    source.sql("INSERT INTO entry VALUES (2, 'to the second')")?;
+    source.wait_for_changes(2)?;
+    first.resume()?;
+    assert_eq!(first.wait_exit()?, Some(10), "{}", last_lines(&first));
+    source.sql("INSERT INTO entry VALUES (3, 'to the second')")?;
+    assert_dense(&source.wait_for_changes(3)?)?;
+    ensure!(role(&second) == Some(1.0), "{}", last_lines(&second));
+    Ok(())
+}
+
+#[test]
 fn a_lone_one_starts_again_quickly_after_a_stop_and_after_a_kill() -> Result<()> {
     let source = Source::new(stack()?, COLUMNS)?;
     let mut databus = source.deployment.databus()?;
