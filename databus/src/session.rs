@@ -116,6 +116,8 @@ struct Counted {
     counts: Counts,
     /// Open changes at the last boundary: a transaction that adds none is not about captured tables.
     changes: u64,
+    /// Commits so far.
+    commits: u32,
     /// When the transactions that wait were committed at the source, in Unix milliseconds.
     committed_at: Vec<i64>,
 }
@@ -135,6 +137,7 @@ impl Counted {
 
     fn start_anew(&mut self, counts: Counts) {
         self.counts = counts;
+        self.commits = self.commits.saturating_add(1);
         self.changes = 0;
         self.committed_at.clear();
     }
@@ -243,7 +246,7 @@ impl Session<'_> {
             if between {
                 self.snapshots.step(&mut self.assembler, self.publisher, self.inbox)?;
             }
-            if self.is_due(timestamp) {
+            if self.is_due(timestamp, counted.commits) {
                 self.commit(counted)?;
                 last_checkpoint = Instant::now();
             }
@@ -275,15 +278,16 @@ impl Session<'_> {
     }
 
     /// Whether the open Kafka transaction is large or old enough. `timestamp` is that of the event in hand: while it lies far back,
-    /// what counts is to catch up, and each commit holds the stream up for the same few milliseconds.
-    fn is_due(&self, timestamp: u32) -> bool {
+    /// what counts is to catch up, and each commit holds the stream up for the same few milliseconds. The first ones after a start are
+    /// small all the same: they show readers that it goes on.
+    fn is_due(&self, timestamp: u32, commits: u32) -> bool {
         let Some(since) = self.publisher.open_since() else { return false };
         let (most, longest) = (self.limits.commit_max_rows, self.limits.commit_max_wait);
         let (rows, waited) = (self.publisher.open_changes(), since.elapsed());
         if rows < most && waited < longest {
             return false;
         }
-        let larger = larger_by(behind(timestamp), longest);
+        let larger = larger_by(behind(timestamp), longest).min(commits.saturating_add(1));
         rows >= most * u64::from(larger) || waited >= longest * larger
     }
 

@@ -118,7 +118,7 @@ impl Publisher {
             .set("batch.size", "524288")
             .set("batch.num.messages", "10000")
             // bounds what is queued: a publisher that gets ahead waits
-            .set("queue.buffering.max.messages", "100000")
+            .set("queue.buffering.max.messages", "20000")
             .set("queue.buffering.max.kbytes", "65536")
             .set("message.max.bytes", LARGEST_RECORD)
             // a broker that comes back is found at once, not after ten seconds
