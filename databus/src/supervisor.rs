@@ -121,15 +121,16 @@ impl Worker {
         self.presence.membership.stand();
         // connects while the group makes up its mind
         self.prepared = Some(Publisher::prepare(&self.config.kafka, &self.source.name)?);
-        let mut ended = 0;
-        while let Some(term) = self.stand_by(ended)? {
-            ended = term;
+        let mut lost = None;
+        while let Some(term) = self.stand_by(lost)? {
             self.presence.membership.set_held(true);
             let ended = self.lead(term);
             self.presence.membership.set_held(false);
+            lost = None;
             match ended? {
                 Leave::Stopped => break,
                 Leave::RoleLost => {
+                    lost = Some(term);
                     tracing::warn!(source = %self.source.name, "no longer the active one: standing by");
                 }
                 Leave::SourceLost => {
@@ -146,14 +147,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits for the role; answers its term, or `None` when a stop is asked for. The term that `ended` does not count again: the group
+    /// Waits for the role; answers its term, or `None` when a stop is asked for. The term that was `lost` does not count again: the group
     /// may have said so before this process's place in it heard.
-    fn stand_by(&mut self, mut ended: u64) -> Result<Option<u64>, DatabusError> {
+    fn stand_by(&mut self, mut lost: Option<u64>) -> Result<Option<u64>, DatabusError> {
         let mut roles = self.presence.membership.role();
         loop {
             let role = roles.borrow_and_update().clone();
             match role {
-                Role::Active(term) if term != ended => return Ok(Some(term)),
+                Role::Active(term) if lost != Some(term) => return Ok(Some(term)),
                 Role::Active(_) => {}
                 Role::Standby => {
                     tracing::info!(source = %self.source.name, "standing by: another process is active");
@@ -172,7 +173,7 @@ impl Worker {
                     if self.runtime.block_on(place)?.is_break() {
                         return Ok(None);
                     }
-                    (roles, ended) = (self.presence.membership.role(), 0);
+                    (roles, lost) = (self.presence.membership.role(), None);
                     continue;
                 }
                 Role::Refused(reason) => return Err(PublishError::Definite(reason).into()),

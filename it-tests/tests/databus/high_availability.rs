@@ -1,7 +1,7 @@
 //! Several databus processes for one source: one is active, and whatever happens to it, another goes on where it stopped.
 
 use super::{SOON, Source, assert_complete, assert_dense, last_lines, stack, wait_written, write_until};
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use it_tests::harness::{Daemon, Fault, Not, Proxy, Service, http::get_ok, wait_until};
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -195,6 +195,27 @@ fn a_successor_with_the_same_server_id_is_no_clash_for_the_one_that_it_replaced_
     source.sql("INSERT INTO entry VALUES (3, 'to the second')")?;
     assert_dense(&source.wait_for_changes(3)?)?;
     ensure!(role(&second) == Some(1.0), "{}", last_lines(&second));
+    Ok(())
+}
+
+#[test]
+fn a_lone_one_that_slept_almost_as_long_as_its_session_goes_on_when_it_wakes_g2_g4() -> Result<()> {
+    let source = Source::new(stack()?, COLUMNS)?;
+    let databus = source.deployment.databus()?;
+    for (written, slept_ms) in [(1, 5_100), (2, 5_300), (3, 5_500)] {
+        source.sql(&format!("INSERT INTO entry VALUES ({written}, 'before it slept')"))?;
+        source.wait_for_changes(written)?;
+        // longer than it does without word from the source, shorter than the group does without word from it
+        databus.pause()?;
+        let paused = Instant::now();
+        wait_until("the time to pass", SOON, || match paused.elapsed() {
+            enough if enough >= Duration::from_millis(slept_ms) => Ok(()),
+            short => Err(Not::Yet(format!("{short:?}"))),
+        })?;
+        databus.resume()?;
+    }
+    source.sql("INSERT INTO entry VALUES (4, 'after')")?;
+    assert_dense(&source.wait_for_changes(4).with_context(|| last_lines(&databus))?)?;
     Ok(())
 }
 
