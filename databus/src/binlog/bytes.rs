@@ -20,6 +20,7 @@ pub struct Bytes<'a>(pub &'a [u8]);
 
 impl<'a> Bytes<'a> {
     /// The next `n` bytes.
+    #[inline]
     pub fn take(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
         let (head, tail) = self.0.split_at_checked(n).ok_or(DecodeError::Truncated)?;
         self.0 = tail;
@@ -27,6 +28,7 @@ impl<'a> Bytes<'a> {
     }
 
     /// One byte.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, DecodeError> {
         let (first, tail) = self.0.split_first().ok_or(DecodeError::Truncated)?;
         self.0 = tail;
@@ -41,19 +43,32 @@ impl<'a> Bytes<'a> {
     }
 
     /// A little-endian unsigned integer of `n` bytes, `n` at most 8.
+    #[inline]
     pub fn uint(&mut self, n: usize) -> Result<u64, DecodeError> {
         if n > 8 {
             return Err(DecodeError::Malformed("an integer of more than 8 bytes"));
         }
-        Ok(self.take(n)?.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        // eight bytes are read at once wherever there are so many, and those too many dropped
+        let ahead = self.0.first_chunk().map(|eight| u64::from_le_bytes(*eight));
+        let bytes = self.take(n)?;
+        Ok(match ahead {
+            Some(eight) if n > 0 => eight << (64 - 8 * n) >> (64 - 8 * n),
+            _ => bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)),
+        })
     }
 
     /// A big-endian unsigned integer of `n` bytes, `n` at most 8.
+    #[inline]
     pub fn uint_be(&mut self, n: usize) -> Result<u64, DecodeError> {
         if n > 8 {
             return Err(DecodeError::Malformed("an integer of more than 8 bytes"));
         }
-        Ok(self.take(n)?.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        let ahead = self.0.first_chunk().map(|eight| u64::from_be_bytes(*eight));
+        let bytes = self.take(n)?;
+        Ok(match ahead {
+            Some(eight) if n > 0 => eight >> (64 - 8 * n),
+            _ => bytes.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)),
+        })
     }
 
     /// A length-encoded integer.
@@ -104,6 +119,23 @@ impl Bitmap<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_integer_is_the_same_whatever_follows_it() {
+        let digits = [0x81, 2, 3, 4, 5, 6, 7, 0x88, 9, 10];
+        for n in 0..=8 {
+            let exact = Bytes(&digits[..n]);
+            let followed = Bytes(&digits);
+            let (mut a, mut b) = (exact, followed);
+            assert_eq!(a.uint(n), b.uint(n), "{n}");
+            assert_eq!(b.0, &digits[n..]);
+            let (mut a, mut b) = (exact, followed);
+            assert_eq!(a.uint_be(n), b.uint_be(n), "{n}");
+        }
+        assert_eq!(Bytes(&digits).uint(3), Ok(0x03_0281));
+        assert_eq!(Bytes(&digits).uint_be(3), Ok(0x81_0203));
+        assert_eq!(Bytes(&digits).uint(8), Ok(0x8807_0605_0403_0281));
+    }
 
     #[test]
     fn reads_past_the_end_are_errors() {

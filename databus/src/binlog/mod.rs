@@ -5,7 +5,7 @@ mod cell;
 pub mod charset;
 pub mod column;
 mod compressed;
-mod decimal;
+pub mod decimal;
 pub mod event;
 pub mod gtid;
 pub mod gtid_state;
@@ -17,6 +17,7 @@ pub mod rows;
 pub mod selected;
 pub mod statement;
 pub mod table_map;
+pub mod value;
 pub mod xid;
 
 pub use bytes::DecodeError;

@@ -3,7 +3,8 @@
 use super::{
     bytes::{Bitmap, Bytes, DecodeError},
     cell,
-    table_map::TableShape,
+    table_map::{Column, TableShape},
+    value::Value,
 };
 
 /// The table that a rows event is about; leaves `body` behind the id and flags.
@@ -68,10 +69,20 @@ impl<'a> Images<'a> {
             if nulls.get(index) {
                 out.extend_from_slice(b"null");
             } else {
-                cell::write_json(column, &mut self.cells, out)?;
+                cell::decode(column, &mut self.cells)?.write_json(column, out)?;
             }
         }
         out.push(b'}');
+        Ok(())
+    }
+
+    /// Hands `each` the next image's columns in table order, with their values; `None` is NULL.
+    pub fn read_row(&mut self, mut each: impl FnMut(&Column, Option<Value<'_>>)) -> Result<(), DecodeError> {
+        let nulls = Bitmap(self.cells.take(self.shape.columns.len().div_ceil(8))?);
+        for (index, column) in self.shape.columns.iter().enumerate() {
+            let value = if nulls.get(index) { None } else { Some(cell::decode(column, &mut self.cells)?) };
+            each(column, value);
+        }
         Ok(())
     }
 
@@ -114,7 +125,8 @@ impl<'a> Images<'a> {
             match (nulls.get(index), keep) {
                 (true, true) => out.extend_from_slice(b"null"),
                 (true, false) => {}
-                (false, _) => cell::write_json(column, &mut cells, out)?,
+                (false, true) => cell::decode(column, &mut cells)?.write_json(column, out)?,
+                (false, false) => drop(cell::decode(column, &mut cells)?),
             }
             if !keep {
                 out.truncate(start);

@@ -33,6 +33,18 @@ pub struct Column {
     pub json_prefix: Vec<u8>,
 }
 
+impl Column {
+    /// An error in one of its values, with its name.
+    pub(super) fn blame(&self, error: DecodeError) -> DecodeError {
+        match error {
+            DecodeError::Unsupported(reason) => {
+                DecodeError::Unsupported(format!("column `{}`: {reason}", self.name))
+            }
+            other => other,
+        }
+    }
+}
+
 /// A captured table's shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableShape {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::binlog::charset::Charset;
+use crate::binlog::{charset::Charset, column::Told};
 use proptest::prelude::*;
 
 fn column(kind: ColumnKind, nullable: bool) -> Column {
@@ -9,7 +9,8 @@ fn column(kind: ColumnKind, nullable: bool) -> Column {
 fn json(kind: ColumnKind, bytes: &[u8]) -> Result<String, DecodeError> {
     let mut out = Vec::new();
     let mut cells = Bytes(bytes);
-    write_json(&column(kind, false), &mut cells, &mut out)?;
+    let column = column(kind, false);
+    decode(&column, &mut cells)?.write_json(&column, &mut out)?;
     assert!(cells.is_empty(), "bytes are left");
     Ok(String::from_utf8(out).unwrap())
 }
@@ -52,7 +53,8 @@ proptest! {
             ColumnKind::Vector { length_bytes: 1 }, ColumnKind::Int { width: size % 9, unsigned: false },
             ColumnKind::Compressed { length_bytes: 1, charset: Charset::Binary },
         ] {
-            let _ = write_json(&column(kind, size.is_multiple_of(2)), &mut Bytes(&bytes), &mut Vec::new());
+            let column = column(kind, size.is_multiple_of(2));
+            let _ = decode(&column, &mut Bytes(&bytes)).and_then(|value| value.write_json(&column, &mut Vec::new()));
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::binlog::{
     bytes::{Bytes, DecodeError},
     column::types,
-    decimal,
+    decimal::Decimal,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use std::io::Write;
@@ -146,7 +146,7 @@ fn put_opaque(column_type: u8, bytes: &[u8], text: &mut Vec<u8>) -> Result<(), D
             if precision == 0 || precision > 65 || scale > precision {
                 return Err(DecodeError::Malformed("a DECIMAL in JSON that does not exist"));
             }
-            decimal::write(precision, scale, &mut bytes, text)
+            Decimal::read(precision, scale, &mut bytes)?.write(text)
         }
         // DATE, DATETIME, TIMESTAMP: year*13+month, day, hour, minute, second, microseconds, as one number
         types::DATE | 12 | 7 => {
