@@ -27,8 +27,10 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(15);
 const COMMIT_SLICE: Duration = Duration::from_secs(1);
 /// How long a new producer asks for its id; the coordinator first ends what the one before left open.
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(20);
-/// Pause between two looks at whether a full queue has room.
-const ROOM_LOOK: Duration = Duration::from_micros(200);
+/// Within this time the broker has acknowledged everything, mostly.
+const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(250);
+/// Pause between two looks at whether all records are acknowledged, or a full queue has room.
+const LOOK: Duration = Duration::from_micros(200);
 /// The coordinator aborts a transaction that is open for longer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -111,14 +113,14 @@ impl Publisher {
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
             .set("enable.idempotence", "true")
             .set("compression.type", "lz4")
-            // a commit sends at once what waits; between commits large batches spare both this process and the broker, and the client
-            // would go round and round without a pause where records are older than this while others are on their way
-            .set("linger.ms", "20")
+            // a commit waits for this, and so do its readers
+            .set("linger.ms", "1")
             .set("socket.nagle.disable", "true")
             .set("batch.size", "524288")
             .set("batch.num.messages", "10000")
-            // bounds what is queued: a publisher that gets ahead waits
-            .set("queue.buffering.max.messages", "20000")
+            // bounds what is queued: a publisher that gets ahead waits. Little more than what may be on its way at once (5 requests): the
+            // client goes round and round without a pause where records are older than its linger and no request may be sent
+            .set("queue.buffering.max.messages", "4000")
             .set("queue.buffering.max.kbytes", "65536")
             .set("message.max.bytes", LARGEST_RECORD)
             // a broker that comes back is found at once, not after ten seconds
@@ -169,8 +171,15 @@ impl Publisher {
         let source = self.source.clone();
         self.send(Place::Checkpoints, source.as_bytes(), &json)?;
         let deadline = Instant::now() + COMMIT_TIMEOUT;
+        // the client's own wait for acknowledgements looks only every 100 ms; the producer's thread fetches them as they come. But only
+        // the client's own wait ends at once when the transaction has failed, so a slow broker is left to that
+        let soon = Instant::now() + ACKNOWLEDGED_SOON;
+        while self.producer.in_flight_count() > 0 && Instant::now() < soon {
+            std::thread::sleep(LOOK);
+        }
+        let acknowledged = Instant::now();
         loop {
-            // the client sends at once what waits, and ends the transaction only when all of it is acknowledged and reported
+            // ends the transaction only when all of it is acknowledged and reported
             let outcome = self.producer.commit_transaction(COMMIT_SLICE);
             if self.producer.context().offsets.began_anew() {
                 // the broker, or the next start, ends what is open
@@ -182,7 +191,7 @@ impl Publisher {
                 Ok(()) => {
                     self.producer.context().offsets.committed();
                     if let Some(open) = self.open.take() {
-                        self.pause.committed(open.changes, open.since.elapsed());
+                        self.pause.committed(open.changes, acknowledged.duration_since(open.since));
                     }
                     return Ok(());
                 }
@@ -271,7 +280,7 @@ impl Publisher {
                 {
                     record = back;
                     // the producer's thread makes room
-                    std::thread::sleep(ROOM_LOOK);
+                    std::thread::sleep(LOOK);
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::MessageSizeTooLarge), refused)) => {
                     return Err(PublishError::Definite(format!(

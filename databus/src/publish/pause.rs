@@ -45,7 +45,7 @@ impl Pause {
         }
     }
 
-    /// A transaction of so many `changes` was committed, so long after it began.
+    /// A transaction of so many `changes` was committed, and acknowledged so long after it began.
     pub(super) fn committed(&mut self, changes: u64, took: Duration) {
         self.committed = Some(Instant::now());
         if !self.soon_after || changes > SMALL {
