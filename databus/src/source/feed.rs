@@ -9,7 +9,7 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
     },
     task::Poll,
-    time::{Duration, Instant},
+    time::Duration,
     vec,
 };
 use tokio::runtime::Handle;
@@ -34,8 +34,8 @@ pub(crate) struct Feed {
     queue: Receiver<Result<Batch, TransportError>>,
     /// What is left of the batch in hand.
     batch: vec::IntoIter<RawEvent>,
-    /// Since when we wait for an event, and whether any has come yet that the server did not make up for the start.
-    silent_since: Option<Instant>,
+    /// How long we have waited for an event in vain, and whether any has come yet that the server did not make up for the start.
+    silent_for: Duration,
     flowing: bool,
     room: Arc<Room>,
     /// Ends the reading thread, however long its link stays silent.
@@ -162,7 +162,7 @@ impl Feed {
         Ok(Self {
             queue,
             batch: Vec::new().into_iter(),
-            silent_since: None,
+            silent_for: Duration::ZERO,
             flowing: false,
             room,
             _wanted: wanted,
@@ -180,7 +180,7 @@ impl Feed {
         };
         match received {
             Ok(batch) => {
-                self.silent_since = None;
+                self.silent_for = Duration::ZERO;
                 let batch = batch?;
                 self.room.give_back(batch.bytes);
                 self.batch = batch.events.into_iter();
@@ -189,9 +189,10 @@ impl Feed {
             // only waiting counts: while the stream is busy with Kafka nobody looks into the queue
             Err(RecvTimeoutError::Timeout) if timeout.is_zero() => Ok(None),
             Err(RecvTimeoutError::Timeout) => {
-                let since = *self.silent_since.get_or_insert_with(|| Instant::now() - timeout);
+                // what was waited for, not what the clock says: a process that was stopped for a while has heard nothing either
+                self.silent_for += timeout;
                 let limit = if self.flowing { SILENCE } else { SEEKING };
-                if since.elapsed() < limit {
+                if self.silent_for < limit {
                     return Ok(None);
                 }
                 Err(TransportError::Lost(format!("neither event nor heartbeat for {limit:?}")))

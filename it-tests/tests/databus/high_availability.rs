@@ -216,6 +216,8 @@ fn a_lone_one_that_slept_almost_as_long_as_its_session_goes_on_when_it_wakes_g2_
     }
     source.sql("INSERT INTO entry VALUES (4, 'after')")?;
     assert_dense(&source.wait_for_changes(4).with_context(|| last_lines(&databus))?)?;
+    // its own sleep is no silence of the source
+    ensure!(!databus.log()?.contains("neither event nor heartbeat"), "{}", last_lines(&databus));
     Ok(())
 }
 
