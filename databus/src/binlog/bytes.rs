@@ -12,6 +12,9 @@ pub enum DecodeError {
     /// Well formed, but not something this version decodes.
     #[error("{0}")]
     Unsupported(String),
+    /// A row image lacks a column that is not known to be generated.
+    #[error("the row image is not FULL: set binlog_row_image=FULL on the source, for every session")]
+    PartialImage,
 }
 
 /// A bounds-checked little-endian reader.
@@ -110,9 +113,9 @@ impl Bitmap<'_> {
         self.0.get(i / 8).is_some_and(|byte| byte >> (i % 8) & 1 == 1)
     }
 
-    /// Whether the first `n` bits are all set.
-    pub fn all(self, n: usize) -> bool {
-        (0..n).all(|i| self.get(i))
+    /// How many of the first `n` bits are set.
+    pub fn count(self, n: usize) -> usize {
+        (0..n).filter(|i| self.get(*i)).count()
     }
 }
 

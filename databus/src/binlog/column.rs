@@ -40,7 +40,7 @@ pub enum Told {
     Vector,
 }
 
-/// Such a column.
+/// A column of which `information_schema` says what the table map does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToldColumn {
     /// Its database.
@@ -49,8 +49,10 @@ pub struct ToldColumn {
     pub table: String,
     /// Its name.
     pub column: String,
-    /// Its type.
-    pub told: Told,
+    /// Its type, where the log shows it as binary.
+    pub told: Option<Told>,
+    /// Whether the server computes it: row images may lack it then.
+    pub generated: bool,
 }
 
 impl Told {

@@ -15,10 +15,71 @@ pub fn parse_table_id(body: &mut Bytes<'_>) -> Result<u64, DecodeError> {
 }
 
 /// The row images of one event.
+///
+/// MariaDB 11.8.9 and later leave generated columns out of the images of UPDATE and DELETE, `binlog_row_image=FULL` or not: such a
+/// column is absent from what is written here, too, as its value is nowhere in the log.
 #[derive(Debug)]
 pub struct Images<'a> {
     shape: &'a TableShape,
     cells: Bytes<'a>,
+    /// Columns of the image that is read next, and of the one behind it: those before and after an update.
+    held: Held<'a>,
+    held_next: Held<'a>,
+}
+
+/// Which columns an image holds.
+#[derive(Debug, Clone, Copy)]
+struct Held<'a> {
+    count: usize,
+    /// Where some are missing.
+    some: Option<Bitmap<'a>>,
+}
+
+impl<'a> Held<'a> {
+    /// Only what the server computes may be missing, and no part of the key.
+    fn of(bitmap: Bitmap<'a>, shape: &TableShape) -> Result<Self, DecodeError> {
+        let all = shape.columns.len();
+        let count = bitmap.count(all);
+        if count == all {
+            return Ok(Self { count, some: None });
+        }
+        let missing = |(index, _): &(usize, &Column)| !bitmap.get(*index);
+        for (index, column) in shape.columns.iter().enumerate().filter(missing) {
+            if !column.generated {
+                return Err(DecodeError::PartialImage);
+            }
+            if shape.primary_key.contains(&index) {
+                return Err(column.blame(DecodeError::Unsupported(
+                    "it is generated and part of the primary key, and this server leaves it out of the row image"
+                        .to_owned(),
+                )));
+            }
+        }
+        Ok(Self { count, some: Some(bitmap) })
+    }
+
+    fn has(&self, index: usize) -> bool {
+        self.some.is_none_or(|held| held.get(index))
+    }
+
+    /// The flags in front of an image: one for each column that it holds.
+    fn nulls<'b>(&self, cells: &mut Bytes<'b>) -> Result<Nulls<'b>, DecodeError> {
+        Ok(Nulls { bits: Bitmap(cells.take(self.count.div_ceil(8))?), at: 0 })
+    }
+}
+
+/// Which of an image's columns are NULL, in order.
+struct Nulls<'a> {
+    bits: Bitmap<'a>,
+    at: usize,
+}
+
+impl Nulls<'_> {
+    fn next(&mut self) -> bool {
+        let null = self.bits.get(self.at);
+        self.at += 1;
+        null
+    }
 }
 
 impl<'a> Images<'a> {
@@ -39,15 +100,10 @@ impl<'a> Images<'a> {
                 "the rows have another number of columns than their table map",
             ));
         }
-        for _ in 0..=usize::from(pairs) {
-            if !Bitmap(body.take(count.div_ceil(8))?).all(count) {
-                return Err(DecodeError::Unsupported(
-                    "the row image is not FULL: set binlog_row_image=FULL on the source, for every session"
-                        .to_owned(),
-                ));
-            }
-        }
-        Ok(Self { shape, cells: body })
+        let mut bitmap = || Held::of(Bitmap(body.take(count.div_ceil(8))?), shape);
+        let held = bitmap()?;
+        let held_next = if pairs { bitmap()? } else { held };
+        Ok(Self { shape, cells: body, held, held_next })
     }
 
     /// Whether all images are read.
@@ -55,22 +111,21 @@ impl<'a> Images<'a> {
         self.cells.is_empty()
     }
 
-    /// Appends the next image to `out` as a JSON object of all columns.
+    /// Appends the next image to `out` as a JSON object of all columns that it holds.
     pub fn write_row(&mut self, out: &mut Vec<u8>) -> Result<(), DecodeError> {
-        let nulls = Bitmap(self.cells.take(self.shape.columns.len().div_ceil(8))?);
-        for (index, column) in self.shape.columns.iter().enumerate() {
-            let start = out.len();
+        let start = out.len();
+        self.read_columns(|column, null, cells| {
             out.extend_from_slice(&column.json_prefix);
-            if index == 0
-                && let Some(first) = out.get_mut(start)
-            {
-                *first = b'{';
-            }
-            if nulls.get(index) {
+            if null {
                 out.extend_from_slice(b"null");
-            } else {
-                cell::decode(column, &mut self.cells)?.write_json(column, out)?;
+                return Ok(());
             }
+            cell::decode(column, cells)?.write_json(column, out)
+        })?;
+        // in place of the first comma
+        match out.get_mut(start) {
+            Some(first) => *first = b'{',
+            None => out.push(b'{'),
         }
         out.push(b'}');
         Ok(())
@@ -78,10 +133,25 @@ impl<'a> Images<'a> {
 
     /// Hands `each` the next image's columns in table order, with their values; `None` is NULL.
     pub fn read_row(&mut self, mut each: impl FnMut(&Column, Option<Value<'_>>)) -> Result<(), DecodeError> {
-        let nulls = Bitmap(self.cells.take(self.shape.columns.len().div_ceil(8))?);
+        self.read_columns(|column, null, cells| {
+            each(column, if null { None } else { Some(cell::decode(column, cells)?) });
+            Ok(())
+        })
+    }
+
+    /// Hands `each` the columns that the next image holds, whether they are NULL, and the bytes to read a value from.
+    #[inline]
+    fn read_columns(
+        &mut self,
+        mut each: impl FnMut(&'a Column, bool, &mut Bytes<'a>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        let held = std::mem::replace(&mut self.held, self.held_next);
+        self.held_next = held;
+        let mut nulls = held.nulls(&mut self.cells)?;
         for (index, column) in self.shape.columns.iter().enumerate() {
-            let value = if nulls.get(index) { None } else { Some(cell::decode(column, &mut self.cells)?) };
-            each(column, value);
+            if held.has(index) {
+                each(column, nulls.next(), &mut self.cells)?;
+            }
         }
         Ok(())
     }
@@ -109,11 +179,14 @@ impl<'a> Images<'a> {
     /// Appends `"name":value` of these columns, whose indexes rise, without moving past the image.
     fn write_columns(&self, wanted: &[usize], out: &mut Vec<u8>) -> Result<(), DecodeError> {
         let mut cells = self.cells;
-        let nulls = Bitmap(cells.take(self.shape.columns.len().div_ceil(8))?);
+        let mut nulls = self.held.nulls(&mut cells)?;
         let mut wanted = wanted.iter().peekable();
         let mut first = true;
         for (index, column) in self.shape.columns.iter().enumerate() {
             let Some(next) = wanted.peek() else { break };
+            if !self.held.has(index) {
+                continue;
+            }
             let keep = **next == index;
             let start = out.len();
             if keep {
@@ -122,7 +195,7 @@ impl<'a> Images<'a> {
                 first = false;
                 out.extend_from_slice(prefix);
             }
-            match (nulls.get(index), keep) {
+            match (nulls.next(), keep) {
                 (true, true) => out.extend_from_slice(b"null"),
                 (true, false) => {}
                 (false, true) => cell::decode(column, &mut cells)?.write_json(column, out)?,
@@ -147,6 +220,7 @@ mod tests {
             name: name.to_owned(),
             kind,
             nullable: true,
+            generated: name == "b",
             json_prefix: format!(",\"{name}\":").into_bytes(),
         };
         TableShape {
@@ -176,8 +250,40 @@ mod tests {
 
     #[test]
     fn a_partial_row_image_is_refused() {
-        let error = Images::parse(Bytes(&[3, 0b101]), &shape(), false, false).unwrap_err();
-        assert!(error.to_string().contains("binlog_row_image=FULL"), "{error}");
+        for held in [0b110, 0b011, 0b010, 0] {
+            let error = Images::parse(Bytes(&[3, held]), &shape(), false, false).unwrap_err();
+            assert_eq!(error, DecodeError::PartialImage);
+            let error = Images::parse(Bytes(&[3, 0b111, held]), &shape(), false, true).unwrap_err();
+            assert_eq!(error, DecodeError::PartialImage);
+        }
+        assert!(DecodeError::PartialImage.to_string().contains("binlog_row_image=FULL"));
+    }
+
+    #[test]
+    fn a_generated_column_that_the_server_leaves_out_is_absent() {
+        let shape = shape();
+        let body = [
+            3, 0b101, 0b111, 0b10, 1, 0, 0, 0, 0b010, 1, 0, 0, 0, 9, 0b00, 2, 0, 0, 0, 7, 0b000, 3, 0, 0, 0,
+            1, b'x', 8,
+        ];
+        let mut images = Images::parse(Bytes(&body), &shape, false, true).unwrap();
+        let mut out = Vec::new();
+        while !images.is_empty() {
+            images.write_key(&mut out).unwrap();
+            images.write_row(&mut out).unwrap();
+        }
+        let expected = [
+            r#"{"c":null,"a":1}{"a":1,"c":null}{"c":9,"a":1}{"a":1,"b":null,"c":9}"#,
+            r#"{"c":7,"a":2}{"a":2,"c":7}{"c":8,"a":3}{"a":3,"b":"x","c":8}"#,
+        ];
+        assert_eq!(String::from_utf8(out).unwrap(), expected.concat());
+    }
+
+    #[test]
+    fn a_generated_column_of_the_key_that_the_server_leaves_out_is_refused_by_name() {
+        let shape = TableShape { primary_key: vec![1, 0], ..shape() };
+        let error = Images::parse(Bytes(&[3, 0b101]), &shape, false, false).unwrap_err();
+        assert!(error.to_string().starts_with("column `b`: it is generated"), "{error}");
     }
 
     proptest! {

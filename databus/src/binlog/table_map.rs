@@ -29,6 +29,8 @@ pub struct Column {
     pub kind: ColumnKind,
     /// Whether it may be NULL.
     pub nullable: bool,
+    /// Whether `information_schema` says that the server computes it.
+    pub generated: bool,
     /// `,"name":` with the name escaped: written in front of every value.
     pub json_prefix: Vec<u8>,
 }
@@ -70,8 +72,8 @@ pub fn parse_name<'a>(body: &mut Bytes<'a>) -> Result<TableName<'a>, DecodeError
 }
 
 impl TableShape {
-    /// Takes in what `information_schema` says of columns that the log shows as binary. A column that is not there, or not as that
-    /// type is kept, stays what the log says: the table was another one when the rows were written.
+    /// Takes in what `information_schema` says of columns. One that is not there, or not as its type is kept, stays what the log
+    /// says: the table was another one when the rows were written.
     pub fn apply(&mut self, name: &TableName<'_>, columns: &[ToldColumn]) {
         let of_table: Vec<_> = columns
             .iter()
@@ -79,11 +81,11 @@ impl TableShape {
             .collect();
         for column in &mut self.columns {
             let Some(told) = of_table.iter().find(|told| told.column == column.name) else { continue };
-            let told = &told.told;
-            match (&mut column.kind, told) {
-                (ColumnKind::Fixed { size: 16, told: kept }, Told::Uuid | Told::Inet6)
-                | (ColumnKind::Fixed { size: 4, told: kept }, Told::Inet4) => *kept = Some(*told),
-                (ColumnKind::Chars { length_bytes, charset: Charset::Binary }, Told::Vector) => {
+            column.generated = told.generated;
+            match (&mut column.kind, told.told) {
+                (ColumnKind::Fixed { size: 16, told: kept }, Some(told @ (Told::Uuid | Told::Inet6)))
+                | (ColumnKind::Fixed { size: 4, told: kept }, Some(told @ Told::Inet4)) => *kept = Some(told),
+                (ColumnKind::Chars { length_bytes, charset: Charset::Binary }, Some(Told::Vector)) => {
                     column.kind = ColumnKind::Vector { length_bytes: *length_bytes };
                 }
                 _ => {}
@@ -214,7 +216,7 @@ impl Optional {
             serde_json::to_writer(&mut json_prefix, &name)
                 .map_err(|_| DecodeError::Malformed("a column name that is no text"))?;
             json_prefix.push(b':');
-            columns.push(Column { name, kind, nullable: nullable.get(index), json_prefix });
+            columns.push(Column { name, kind, nullable: nullable.get(index), generated: false, json_prefix });
         }
         if self.primary_key.iter().any(|index| *index >= columns.len()) {
             return Err(DecodeError::Malformed("the primary key names a column that is not there"));

@@ -2,6 +2,7 @@
 
 use super::{RETRY_CAP, Worker};
 use crate::{
+    binlog::DecodeError,
     error::DatabusError,
     presence::Leave,
     publish::PublishError,
@@ -20,6 +21,19 @@ use std::{
 /// A session that lasted this long was healthy: the next failure starts with a short pause again.
 const HEALTHY_AFTER: Duration = Duration::from_secs(10);
 
+/// Where a fault lies that may be gone when the place is read anew; met there again it is definite.
+fn worth_another_look(error: &SessionError) -> Option<String> {
+    match error {
+        // damaged on the wire once in a while, but twice it is so on the source's disk
+        SessionError::Transport(TransportError::Damaged { after, .. }) => Some(after.clone()),
+        // the missing column may be a generated one that came after this session asked which are
+        SessionError::Stream(StreamError::Undecodable { place, reason: DecodeError::PartialImage }) => {
+            Some(place.to_string())
+        }
+        _ => None,
+    }
+}
+
 impl Worker {
     /// Streams for as long as this process has the role, the source, and no definite error.
     pub(super) fn lead(&mut self, term: u64) -> Result<Leave, DatabusError> {
@@ -30,7 +44,7 @@ impl Worker {
         };
         self.metrics.at(&checkpoint);
         let mut pause = Duration::from_millis(50);
-        let mut damage = None;
+        let mut fault = None;
         loop {
             let started = std::time::Instant::now();
             let error = match self.session(term, &mut publisher, &mut checkpoint, &mut inbox) {
@@ -41,15 +55,12 @@ impl Worker {
                 }
                 Err(error) => error,
             };
-            // damaged on the wire once in a while, but twice at the same place it is so on the source's disk
-            let found = match &error {
-                SessionError::Transport(TransportError::Damaged { after, .. }) => Some(after.clone()),
-                _ => None,
-            };
-            if found.is_some() && found == damage {
+            let found = worth_another_look(&error);
+            if found.is_some() && found == fault {
                 return Err(error.into());
             }
-            damage = found;
+            let again = found.is_some();
+            fault = found;
             self.status.set(State::Interrupted, &error);
             match &error {
                 // what the next one's take-over did to a role that was taken away is no fencing
@@ -57,6 +68,7 @@ impl Worker {
                     publisher.retire();
                     return Ok(Leave::RoleLost);
                 }
+                _ if again => {}
                 SessionError::Transport(cause) if cause.is_transient() => {}
                 SessionError::Preflight(cause) if cause.is_transient() => {}
                 SessionError::Publish(PublishError::Transient(_))

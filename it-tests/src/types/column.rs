@@ -73,6 +73,11 @@ impl Column {
         Self { name: name.to_owned(), ddl: ddl.to_owned(), nullable, canon, fits_a_key: false, values }
     }
 
+    /// Whether the server computes it.
+    pub fn is_generated(&self) -> bool {
+        matches!(self.values, Values::Generated)
+    }
+
     /// A value to insert; `None` where the server makes it.
     pub fn literal(&self, rng: &mut Rng) -> Option<String> {
         match &self.values {

@@ -97,7 +97,7 @@ pub fn compare(table: &Table, selected: &str, changes: &[Vec<u8>]) -> Result<()>
                 .map(|line| line.split('\t').collect::<Vec<_>>())
                 .find(|cells| cells.first() == Some(&id.to_string().as_str()))
                 .with_context(|| format!("no row {id} in {selected}"))?;
-            table.compare(&expected, row).with_context(|| format!("row {id}, {:?}", change.op))?;
+            table.compare(&expected, row, change.op).with_context(|| format!("row {id}, {:?}", change.op))?;
             images += 1;
         }
     }

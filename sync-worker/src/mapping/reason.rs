@@ -22,7 +22,9 @@ pub struct Refusal {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// The change has no such column.
-    #[error("{field}: the row has no column {column} (dropped or renamed?)")]
+    #[error(
+        "{field}: the row has no column {column} (dropped, renamed, or generated and left out of the binlog, as MariaDB 11.8.9 does?)"
+    )]
     MissingColumn {
         /// Bill field.
         field: &'static str,

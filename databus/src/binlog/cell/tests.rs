@@ -3,7 +3,7 @@ use crate::binlog::{charset::Charset, column::Told};
 use proptest::prelude::*;
 
 fn column(kind: ColumnKind, nullable: bool) -> Column {
-    Column { name: "c".to_owned(), kind, nullable, json_prefix: b",\"c\":".to_vec() }
+    Column { name: "c".to_owned(), kind, nullable, generated: false, json_prefix: b",\"c\":".to_vec() }
 }
 
 fn json(kind: ColumnKind, bytes: &[u8]) -> Result<String, DecodeError> {
