@@ -116,9 +116,12 @@ fn a_definite_error_of_one_source_ends_that_one_alone_and_the_last_one_ends_the_
             other => Err(Not::Yet(format!("{other:?}; log: {}", last_lines(&databus)))),
         }
     })?;
-    let body = get_ok(&format!("{}/readyz", databus.admin_url()), Duration::from_secs(5))
-        .unwrap_or_else(|error| error.to_string());
-    ensure!(body.contains("failed: ") && body.contains("503"), "{body}");
+    // an answer of /readyz stands for a second
+    wait_until("/readyz to say so", SOON, || {
+        let body = get_ok(&format!("{}/readyz", databus.admin_url()), Duration::from_secs(5))
+            .unwrap_or_else(|error| error.to_string());
+        if body.contains("failed: ") && body.contains("503") { Ok(()) } else { Err(Not::Yet(body)) }
+    })?;
     two.direct.sql("INSERT INTO entry VALUES (1, 'near')")?;
     assert_dense(&two.direct.wait_for_changes(1)?)?;
     ensure!(databus.process_mut().is_running(), "the process ended with one source left");
