@@ -3,5 +3,6 @@
 mod commands;
 mod gate;
 mod kills;
+mod quarantine;
 mod router;
 mod world;

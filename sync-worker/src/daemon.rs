@@ -17,7 +17,7 @@ use crate::{
     mapping::{Mapper, TableShapes, validate},
     metrics::Metrics,
     mysql::{self, MySqlError},
-    router,
+    quarantine, router,
     sink::{Sink, elasticsearch::BillIndex, mysql::BillStore},
     writer,
 };
@@ -69,6 +69,11 @@ pub async fn run(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::Res
             max_wait: config.sync_worker.batch_max_wait,
             metrics: metrics.clone(),
         };
+        let keeper = quarantine::Settings { kafka: config.kafka.clone(), store: sinks.store.clone() };
+        let (runtime, keeper_stop) = (Handle::current(), stop.clone());
+        thread(&ends, "quarantine".to_owned(), move || {
+            Ok(quarantine::run(&keeper, &runtime, &keeper_stop)?)
+        })?;
         writer_thread(&ends, BillStore::new(sinks.store), &settings, &stop)?;
         if let Some(index) = sinks.index {
             writer_thread(&ends, index, &settings, &stop)?;
@@ -198,7 +203,9 @@ pub async fn check(config: &Config) -> anyhow::Result<()> {
     say(&format!("kafka: {} answers, topics are there", config.kafka.brokers));
     let store = mysql::store_pool(&config.store).map_err(definite)?;
     mysql::check_store(&store, &config.store).await?;
-    say("store: table bill is there");
+    say("store: its tables are there");
+    let open = quarantine::count_open(&store).await.context("ask the store for the quarantine")?;
+    say(&format!("quarantine: {open} set aside"));
     match &config.index {
         None => say("index: none is configured"),
         Some(index) => {

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use change_event::quarantine;
 use pipeline_config::{Config, Kafka, Place};
 use rdkafka::{
     ClientConfig, ClientContext, Offset, TopicPartitionList,
@@ -12,7 +13,7 @@ use rdkafka::{
     config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
-    message::DeliveryResult,
+    message::{BorrowedMessage, DeliveryResult},
     producer::ProducerContext,
     types::RDKafkaErrorCode,
 };
@@ -174,7 +175,7 @@ pub(crate) fn consumer(kafka: &Kafka, group: &str) -> ClientConfig {
     config
 }
 
-/// Waits for a broker, then creates stage 2's topic, and stage 1's of every source, unless they are there.
+/// Waits for a broker, then creates stage 2's topic with its quarantine, and stage 1's of every source, unless they are there.
 pub async fn ensure_topics(config: &Config) -> Result<(), TopicError> {
     let kafka = &config.kafka;
     check_reachable(kafka).await?;
@@ -183,7 +184,8 @@ pub async fn ensure_topics(config: &Config) -> Result<(), TopicError> {
     let wanted = changes.iter().map(|topic| (topic.as_str(), 1));
     let wanted: Vec<(&str, i32)> =
         wanted.chain([(kafka.bills_topic.as_str(), kafka.bills_partitions)]).collect();
-    let topics: Vec<NewTopic<'_>> = wanted
+    let aside = quarantine::topic(&kafka.bills_topic);
+    let mut topics: Vec<NewTopic<'_>> = wanted
         .iter()
         // -1: as many copies as the brokers keep by default
         .map(|(topic, partitions)| {
@@ -193,6 +195,13 @@ pub async fn ensure_topics(config: &Config) -> Result<(), TopicError> {
                 .set("min.insync.replicas", "1")
         })
         .collect();
+    topics.push(
+        NewTopic::new(&aside, 1, TopicReplication::Fixed(-1))
+            .set("cleanup.policy", "compact")
+            // a keeper that was away for less still hears what was healed
+            .set("delete.retention.ms", &retention)
+            .set("min.insync.replicas", "1"),
+    );
     let failed = |topic: &str, cause: String| TopicError::Topic { topic: topic.to_owned(), cause };
     let admin: AdminClient<Quiet> = AdminClient::from_config_and_context(&client(kafka), Quiet)
         .map_err(|error| failed("(any)", error.to_string()))?;
@@ -206,7 +215,37 @@ pub async fn ensure_topics(config: &Config) -> Result<(), TopicError> {
             Err((topic, code)) => return Err(failed(&topic, code.to_string())),
         }
     }
-    check_partitions(kafka, &wanted).await
+    let all: Vec<_> = wanted.into_iter().chain([(aside.as_str(), 1)]).collect();
+    check_partitions(kafka, &all).await
+}
+
+/// Reads what is committed in a topic of one partition, from its start to its end as it stands now.
+pub(crate) fn read_to_end(
+    kafka: &Kafka,
+    topic: &str,
+    mut each: impl FnMut(&BorrowedMessage<'_>),
+) -> Result<(), KafkaError> {
+    // the client wants a group's name, and nothing is ever committed under it
+    let mut settings = consumer(kafka, &format!("read.{topic}"));
+    settings.set("enable.partition.eof", "true");
+    let consumer: BaseConsumer<Quiet> = settings.create_with_context(Quiet)?;
+    let mut partition = TopicPartitionList::new();
+    partition.add_partition_offset(topic, 0, Offset::Beginning)?;
+    consumer.assign(&partition)?;
+    let mut heard = Instant::now();
+    loop {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => each(&message),
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+            Some(Err(error)) if heard.elapsed() > ASK_TIMEOUT => return Err(error),
+            None if heard.elapsed() > ASK_TIMEOUT => {
+                return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+            }
+            // a broker that is away for a moment comes back
+            Some(Err(_)) | None => continue,
+        }
+        heard = Instant::now();
+    }
 }
 
 /// Whether a broker answers now.

@@ -13,6 +13,8 @@
 //!                                                        IF(VALUES(version) >= version)   external_gte     (G5)
 //! ```
 //!
+//! What cannot become a bill is set aside by the router in the same transaction: [`quarantine`] (G8).
+//!
 //! [`mapping`] is pure and shared with `replay`: one definition of a bill.
 
 pub mod daemon;
@@ -21,6 +23,7 @@ mod lag;
 pub mod mapping;
 pub mod metrics;
 pub mod mysql;
+pub mod quarantine;
 pub mod router;
 pub mod sink;
 pub mod writer;

@@ -30,6 +30,12 @@ pub struct Metrics {
     pub lag: IntGaugeVec,
     /// Partitions this process has, by group.
     pub partitions: IntGaugeVec,
+    /// Sides of rows that were set aside, by source and pipeline.
+    pub set_aside: IntCounterVec,
+    /// Sides that a later image of their row healed, by source.
+    pub healed: IntCounterVec,
+    /// Sides that are set aside now, by source; told by the active router.
+    pub aside: IntGaugeVec,
     /// Kafka transactions of the router that were aborted and done again.
     pub aborts: IntCounter,
 }
@@ -44,8 +50,8 @@ impl Metrics {
             registry.register(Box::new(counters.clone()))?;
             Ok::<_, prometheus::Error>(counters)
         };
-        let gauges = |name: &str, help: &str| {
-            let gauges = IntGaugeVec::new(Opts::new(name, help), &["group"])?;
+        let gauges = |name: &str, help: &str, label: &str| {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), &[label])?;
             registry.register(Box::new(gauges.clone()))?;
             Ok::<_, prometheus::Error>(gauges)
         };
@@ -88,9 +94,20 @@ impl Metrics {
                 "failed writes that are tried again",
                 &["group"],
             )?,
-            paused: gauges("sync_worker_paused", "1 while consumption waits for the sink")?,
-            lag: gauges("sync_worker_lag_records", "records between position and end of the topic")?,
-            partitions: gauges("sync_worker_assigned_partitions", "partitions this process has")?,
+            paused: gauges("sync_worker_paused", "1 while consumption waits for the sink", "group")?,
+            lag: gauges("sync_worker_lag_records", "records between position and end of the topic", "group")?,
+            partitions: gauges("sync_worker_assigned_partitions", "partitions this process has", "group")?,
+            set_aside: counters(
+                "sync_worker_quarantined_total",
+                "sides of rows that cannot become a bill",
+                &["source", "pipeline"],
+            )?,
+            healed: counters(
+                "sync_worker_quarantine_healed_total",
+                "sides that a later image of their row healed",
+                &["source"],
+            )?,
+            aside: gauges("sync_worker_quarantine_open", "sides that are set aside now", "source")?,
             router_batch,
             aborts,
             registry,

@@ -37,7 +37,7 @@ pub enum MySqlError {
         away: bool,
     },
     /// The schema is not there.
-    #[error("bill store at {host}:{port} has no table bill: run `sync-worker migrate`")]
+    #[error("bill store at {host}:{port} lacks its tables, or one of them: run `sync-worker migrate`")]
     NotMigrated {
         /// Host.
         host: String,
@@ -105,9 +105,9 @@ pub fn store_pool(store: &Store) -> Result<MySqlPool, MySqlError> {
         .connect_lazy_with(options(&store.login)?.database(&store.database)))
 }
 
-/// Whether the bill store answers and has its table.
+/// Whether the bill store answers and has its tables.
 pub async fn check_store(pool: &MySqlPool, store: &Store) -> Result<(), MySqlError> {
-    match sqlx::query("SELECT version FROM bill LIMIT 0").execute(pool).await {
+    match sqlx::query("SELECT b.version, q.id FROM bill b, quarantine q LIMIT 0").execute(pool).await {
         Ok(_) => Ok(()),
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42S02") => {
             Err(MySqlError::NotMigrated { host: store.login.host.clone(), port: store.login.port })

@@ -50,13 +50,8 @@ impl Mapper {
     /// The bills that a change ends, then those that it makes. A change of a table without a pipeline makes none.
     pub fn map(&self, change: &Change<'_>) -> Mapped {
         let mut mapped = Mapped::default();
-        let of_table = |(pipeline, _): &&(Pipeline, TableShape)| {
-            *pipeline.source == *change.source.name
-                && pipeline.table.database() == change.source.db
-                && pipeline.table.table() == change.source.table
-        };
         let mut upserts = Vec::new();
-        for (pipeline, shape) in self.pipelines.iter().filter(of_table) {
+        for (pipeline, shape) in self.pipelines.iter().filter(|(pipeline, _)| is_of_table(pipeline, change)) {
             // an unmappable `before` alone refuses nothing: what it made, if anything, was refused in its own time
             let (before, _) =
                 change.before.as_ref().map(|row| sides::bills(pipeline, shape, row)).unwrap_or_default();
@@ -77,11 +72,22 @@ impl Mapper {
         mapped
     }
 
+    /// Whether this pipeline reads the change's table.
+    pub fn reads(&self, pipeline: &str, change: &Change<'_>) -> bool {
+        self.pipelines.iter().any(|(known, _)| *known.name == *pipeline && is_of_table(known, change))
+    }
+
     /// The bills that a row makes in one pipeline, and the sides that cannot become one.
     pub fn bills(&self, pipeline: &Name, row: &Row<'_>) -> (Vec<Bill>, Vec<Refusal>) {
         let found = self.pipelines.iter().find(|(p, _)| p.name == *pipeline);
         found.map(|(pipeline, shape)| sides::bills(pipeline, shape, row)).unwrap_or_default()
     }
+}
+
+fn is_of_table(pipeline: &Pipeline, change: &Change<'_>) -> bool {
+    *pipeline.source == *change.source.name
+        && pipeline.table.database() == change.source.db
+        && pipeline.table.table() == change.source.table
 }
 
 fn record(op: BillOp, bill: Bill, change: &Change<'_>) -> BillRecord {

@@ -15,7 +15,7 @@ mod stage;
 
 use change_event::Version;
 
-use crate::{kafka::TopicError, mapping::Refusal};
+use crate::kafka::TopicError;
 
 pub use stage::{Settings, run};
 
@@ -83,18 +83,18 @@ pub enum RouterError {
         /// Why.
         cause: String,
     },
-    /// A change of another source, or one whose row cannot become a bill.
-    #[error("router of {topic}: offset {offset}: {refusal}")]
-    Refused {
-        /// Stage 1's topic.
+    /// Bytes in the quarantine that nobody of ours set aside.
+    #[error("router: {topic} offset {offset} is no record of the quarantine: {cause}")]
+    NotSetAside {
+        /// The quarantine's topic.
         topic: String,
         /// Offset of the record.
         offset: i64,
-        /// Which side, and why.
-        refusal: Box<Refusal>,
+        /// Why.
+        cause: String,
     },
     /// A record that cannot be written as JSON; cannot happen with what mapping makes.
-    #[error("router of {topic}: offset {offset}: encode a bill record: {cause}")]
+    #[error("router of {topic}: offset {offset}: encode a record: {cause}")]
     Encode {
         /// Stage 1's topic.
         topic: String,

@@ -1,6 +1,7 @@
-//! The router's thread, its consumer and its transactional producer. This file and `membership` are the only ones of this role that
+//! The router's thread, its consumer and its transactional producer. This file and those below it are the only ones of this role that
 //! know rdkafka.
 
+mod aside;
 mod membership;
 
 use std::{
@@ -20,7 +21,7 @@ use rdkafka::{
 };
 use service_kit::Shutdown;
 
-use crate::{kafka, mapping::Mapper, metrics::Metrics};
+use crate::{kafka, mapping::Mapper, metrics::Metrics, quarantine::Open};
 
 use super::{RouterError, position::Position};
 use membership::Context;
@@ -79,6 +80,7 @@ fn until_interrupted(settings: &Settings, shutdown: &Shutdown) -> Result<(), Rou
     let context = Context {
         group: group.clone(),
         topic: topic.clone(),
+        source: settings.source.name.to_string(),
         kafka: settings.kafka.clone(),
         active: Arc::clone(&active),
         metrics: settings.metrics.clone(),
@@ -117,6 +119,8 @@ struct Stage {
     committed: Position,
     /// The last transaction was aborted: one more failure is not tried in place.
     aborted: bool,
+    /// What of the source is set aside, with everything of the open transaction.
+    aside: Open,
 }
 
 #[derive(Clone, Copy)]
@@ -155,7 +159,7 @@ impl Router<'_> {
             let mut active = lock(&self.active);
             // a message that was on its way when the partition was revoked belongs to the next owner
             if let Active::Routing(stage) = &mut *active {
-                self.route(stage, message.offset(), message.payload(), || mark_seq(&message))?;
+                self.route(stage, &message)?;
             }
         }
         match &mut *lock(&self.active) {
@@ -168,23 +172,20 @@ impl Router<'_> {
         }
     }
 
-    /// `mark_seq`: the seq that a record without a value has, if it is a change all the same.
-    fn route(
-        &self,
-        stage: &mut Stage,
-        offset: i64,
-        value: Option<&[u8]>,
-        mark_seq: impl Fn() -> Result<Option<Version>, String>,
-    ) -> Result<(), RouterError> {
+    fn route(&self, stage: &mut Stage, message: &impl Message) -> Result<(), RouterError> {
         let topic = || self.topic.clone();
+        let offset = message.offset();
         // a transaction that was aborted is read again from its start: what is behind that is known already
         self.begin(stage)?;
         let metrics = &self.settings.metrics;
         metrics.records.with_label_values(&[&self.group]).inc();
-        let Some(value) = value else {
+        let Some(value) = message.payload() else {
             metrics.marks.with_label_values(&[&self.group]).inc();
-            let seq =
-                mark_seq().map_err(|cause| RouterError::NotAChange { topic: topic(), offset, cause })?;
+            let seq = mark_seq(message).map_err(|cause| RouterError::NotAChange {
+                topic: topic(),
+                offset,
+                cause,
+            })?;
             return match seq {
                 Some(seq) => self.advance(stage, offset, seq),
                 None => {
@@ -205,10 +206,7 @@ impl Router<'_> {
         }
         self.advance(stage, offset, change.source.seq)?;
         let mapped = self.settings.mapper.map(&change);
-        // the seam of quarantine: a refused row will be set aside here in the same transaction, and its account goes on
-        if let Some(refusal) = mapped.refused.into_iter().next() {
-            return Err(RouterError::Refused { topic: topic(), offset, refusal: Box::new(refusal) });
-        }
+        self.set_aside(stage, &change, message, &mapped.refused)?;
         for record in &mapped.records {
             let op = if record.op == BillOp::Delete { "delete" } else { "upsert" };
             metrics.routed.with_label_values(&[&self.settings.source.name, op]).inc();
@@ -217,7 +215,8 @@ impl Router<'_> {
                 offset,
                 cause,
             })?;
-            self.produce(stage, &record.partition_key(), &value)?;
+            let (topic, key) = (&self.settings.kafka.bills_topic, record.partition_key());
+            self.produce(stage, BaseRecord::to(topic).key(key.as_str()).payload(value.as_slice()))?;
         }
         Ok(())
     }
@@ -243,8 +242,7 @@ impl Router<'_> {
         Ok(())
     }
 
-    fn produce(&self, stage: &Stage, key: &str, value: &[u8]) -> Result<(), RouterError> {
-        let mut record = BaseRecord::to(&self.settings.kafka.bills_topic).key(key).payload(value);
+    fn produce(&self, stage: &Stage, mut record: BaseRecord<'_, str, [u8]>) -> Result<(), RouterError> {
         loop {
             match stage.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -271,7 +269,9 @@ impl Router<'_> {
                 self.settings.metrics.router_batch.observe(open.records as f64);
                 stage.open = None;
                 stage.committed = stage.read;
+                stage.aside.keep();
                 stage.aborted = false;
+                self.observe_aside(stage);
                 Ok(())
             }
             Err(KafkaError::Transaction(error)) if error.txn_requires_abort() && !stage.aborted => {
@@ -311,6 +311,7 @@ impl Router<'_> {
         stage.open = None;
         stage.aborted = true;
         stage.read = stage.committed;
+        stage.aside.undo();
         let back = Offset::Offset(stage.committed.offset);
         self.consumer.seek(&self.topic, 0, back, ASK_TIMEOUT).map_err(|error| self.failed(stage, &error))
     }

@@ -5,9 +5,10 @@ use std::{
     time::Duration,
 };
 
+use change_event::quarantine;
 use pipeline_config::Kafka;
 use rdkafka::{
-    ClientContext, Offset, Statistics, TopicPartitionList,
+    ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
@@ -23,12 +24,14 @@ use crate::{
     kafka::{self, StartError},
     lag::lag,
     metrics::Metrics,
+    quarantine::{Open, Recorded},
 };
 
 /// What the consumer's callbacks work with.
 pub(super) struct Context {
     pub(super) group: String,
     pub(super) topic: String,
+    pub(super) source: String,
     pub(super) kafka: Kafka,
     pub(super) active: Arc<Mutex<Active>>,
     pub(super) metrics: Metrics,
@@ -118,10 +121,34 @@ impl Context {
                 TakeOverError::Definite(RouterError::LastSeqUnknown { topic, offset, metadata })
             })?,
         };
+        let aside = self.set_aside()?;
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&self.topic, 0, Offset::Offset(read.offset))?;
         consumer.incremental_assign(&assignment)?;
-        Ok(Stage { producer, read, open: None, committed: read, aborted: false })
+        Ok(Stage { producer, read, open: None, committed: read, aborted: false, aside })
+    }
+
+    /// What of this source is set aside: final for the same reason.
+    fn set_aside(&self) -> Result<Open, TakeOverError> {
+        let topic = quarantine::topic(&self.kafka.bills_topic);
+        let (mut open, mut foreign) = (Open::default(), None);
+        kafka::read_to_end(&self.kafka, &topic, |message| match Recorded::read(message) {
+            Ok(record)
+                if record.key.source == self.source && record.key.stage == quarantine::Stage::Router =>
+            {
+                open.load(record.key, record.set_aside.as_ref().map(|(facts, _)| facts));
+            }
+            Ok(_) => {}
+            Err(cause) => foreign = Some((message.offset(), cause)),
+        })?;
+        let count = i64::try_from(open.len()).unwrap_or(i64::MAX);
+        self.metrics.aside.with_label_values(&[&self.source]).set(count);
+        match foreign {
+            None => Ok(open),
+            Some((offset, cause)) => {
+                Err(TakeOverError::Definite(RouterError::NotSetAside { topic, offset, cause }))
+            }
+        }
     }
 
     fn producer_settings(&self) -> rdkafka::ClientConfig {
