@@ -1,4 +1,4 @@
--- What could not become a bill, with its bytes, until a later image of its row heals it (G8). A copy of topic <bills>.quarantine for people and tools.
+-- What could not become a bill, or what a sink never takes, with its bytes, until a later image heals it (G8). A copy of topic <bills>.quarantine for people and tools.
 CREATE TABLE quarantine (
   -- SHA-256 of the record's key
   id              BINARY(32) NOT NULL,
@@ -6,15 +6,15 @@ CREATE TABLE quarantine (
   source          VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   pipeline        VARCHAR(32) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
   side            VARCHAR(16) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
-  -- the row's primary key as JSON
+  -- the row's primary key, or account and bill, as JSON
   row_key         TEXT NOT NULL,
   account_id      BIGINT UNSIGNED NULL,
   version         BIGINT NOT NULL,
   topic           VARCHAR(255) NOT NULL,
   topic_partition INT NOT NULL,
   topic_offset    BIGINT NOT NULL,
-  binlog_file     VARCHAR(255) NOT NULL,
-  binlog_pos      BIGINT UNSIGNED NOT NULL,
+  binlog_file     VARCHAR(255) NULL,
+  binlog_pos      BIGINT UNSIGNED NULL,
   gtid            VARCHAR(255) NULL,
   reason          VARCHAR(1000) NOT NULL,
   attempts        INT UNSIGNED NOT NULL,

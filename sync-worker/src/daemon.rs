@@ -69,7 +69,11 @@ pub async fn run(config: &Config, role: Role, shutdown: Shutdown) -> anyhow::Res
             max_wait: config.sync_worker.batch_max_wait,
             metrics: metrics.clone(),
         };
-        let keeper = quarantine::Settings { kafka: config.kafka.clone(), store: sinks.store.clone() };
+        let keeper = quarantine::Settings {
+            kafka: config.kafka.clone(),
+            store: sinks.store.clone(),
+            metrics: metrics.clone(),
+        };
         let (runtime, keeper_stop) = (Handle::current(), stop.clone());
         thread(&ends, "quarantine".to_owned(), move || {
             Ok(quarantine::run(&keeper, &runtime, &keeper_stop)?)

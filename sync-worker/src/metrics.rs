@@ -30,11 +30,11 @@ pub struct Metrics {
     pub lag: IntGaugeVec,
     /// Partitions this process has, by group.
     pub partitions: IntGaugeVec,
-    /// Sides of rows that were set aside, by source and pipeline.
+    /// What was set aside, by stage, source and pipeline.
     pub set_aside: IntCounterVec,
-    /// Sides that a later image of their row healed, by source.
+    /// What a later image healed, by stage and source.
     pub healed: IntCounterVec,
-    /// Sides that are set aside now, by source; told by the active router.
+    /// What is set aside now, by stage and source, as the table has it.
     pub aside: IntGaugeVec,
     /// Kafka transactions of the router that were aborted and done again.
     pub aborts: IntCounter,
@@ -50,8 +50,8 @@ impl Metrics {
             registry.register(Box::new(counters.clone()))?;
             Ok::<_, prometheus::Error>(counters)
         };
-        let gauges = |name: &str, help: &str, label: &str| {
-            let gauges = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
             registry.register(Box::new(gauges.clone()))?;
             Ok::<_, prometheus::Error>(gauges)
         };
@@ -94,20 +94,24 @@ impl Metrics {
                 "failed writes that are tried again",
                 &["group"],
             )?,
-            paused: gauges("sync_worker_paused", "1 while consumption waits for the sink", "group")?,
-            lag: gauges("sync_worker_lag_records", "records between position and end of the topic", "group")?,
-            partitions: gauges("sync_worker_assigned_partitions", "partitions this process has", "group")?,
+            paused: gauges("sync_worker_paused", "1 while consumption waits for the sink", &["group"])?,
+            lag: gauges(
+                "sync_worker_lag_records",
+                "records between position and end of the topic",
+                &["group"],
+            )?,
+            partitions: gauges("sync_worker_assigned_partitions", "partitions this process has", &["group"])?,
             set_aside: counters(
                 "sync_worker_quarantined_total",
-                "sides of rows that cannot become a bill",
-                &["source", "pipeline"],
+                "rows that cannot become a bill, and bills that a sink never takes",
+                &["stage", "source", "pipeline"],
             )?,
             healed: counters(
                 "sync_worker_quarantine_healed_total",
-                "sides that a later image of their row healed",
-                &["source"],
+                "what a later image healed",
+                &["stage", "source"],
             )?,
-            aside: gauges("sync_worker_quarantine_open", "sides that are set aside now", "source")?,
+            aside: gauges("sync_worker_quarantine_open", "what is set aside now", &["stage", "source"])?,
             router_batch,
             aborts,
             registry,

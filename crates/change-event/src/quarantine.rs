@@ -1,4 +1,4 @@
-//! What is set aside: a row that cannot become a bill, with its bytes, until a later image of the row heals it (G8).
+//! What is set aside: a row that cannot become a bill, or a bill that a sink never takes, with its bytes, until a later image heals it (G8).
 //!
 //! ```text
 //! topic <bills topic>.quarantine: one partition, compacted
@@ -24,6 +24,10 @@ pub fn topic(bills_topic: &str) -> String {
 pub enum Stage {
     /// The mapping: the row makes no bill.
     Router,
+    /// The bill store refuses the bill.
+    BillStore,
+    /// The bill index refuses the document.
+    BillIndex,
 }
 
 impl Stage {
@@ -31,11 +35,13 @@ impl Stage {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Router => "router",
+            Self::BillStore => "bill-store",
+            Self::BillIndex => "bill-index",
         }
     }
 }
 
-/// What is set aside: one side of one row. The order of the fields is the order of the JSON, which is the record's key.
+/// What is set aside: one side of one row, or one account's bill in one sink. The order of the fields is the order of the JSON, which is the record's key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
     /// Who could not go on with it.
@@ -46,7 +52,7 @@ pub struct Key {
     pub pipeline: String,
     /// The side.
     pub side: String,
-    /// The row's primary key, as stage 1 has it: JSON.
+    /// The row's primary key, as stage 1 has it; for a sink, `{"account":…,"bill":…}`. JSON.
     pub row: String,
 }
 
@@ -63,15 +69,15 @@ pub struct Facts {
     pub partition: i32,
     /// Their offset.
     pub offset: i64,
-    /// Binlog file of the change.
-    pub file: String,
+    /// Binlog file of the change, where the bytes say it.
+    pub file: Option<String>,
     /// Its position there.
-    pub pos: u64,
+    pub pos: Option<u64>,
     /// The transaction.
     pub gtid: Option<String>,
     /// What does not fit; names columns, never their content.
     pub reason: String,
-    /// Images of this row that were refused in a row, this one included.
+    /// Images that were refused one after the other, this one included.
     pub attempts: u32,
     /// When the first of them was, in Unix milliseconds.
     pub first_ms: i64,

@@ -17,12 +17,17 @@ use sqlx::MySqlPool;
 use tokio::runtime::Handle;
 
 use super::{record::Recorded, table};
-use crate::kafka::{self, Away, Quiet, StartError, TopicError};
+use crate::{
+    kafka::{self, Away, Quiet, StartError, TopicError},
+    metrics::Metrics,
+};
 
 /// How long an idle poll lasts: also how soon a stop is noticed.
 const IDLE: Duration = Duration::from_millis(100);
 /// Most records of one transaction of the table.
 const MOST: usize = 200;
+/// How often the table is counted; others may change it.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
 /// Longest pause between two tries on a store that is down.
 const RETRY_CAP: Duration = Duration::from_secs(2);
 /// A store that is away for so long costs the place in the group; it is taken again then.
@@ -35,6 +40,8 @@ pub struct Settings {
     pub kafka: Kafka,
     /// The bill store.
     pub store: MySqlPool,
+    /// Counters.
+    pub metrics: Metrics,
 }
 
 /// Why the keeper stopped.
@@ -113,11 +120,17 @@ impl Keeper<'_> {
         };
         partition.set_partition_offset(&self.topic, 0, Offset::Offset(start))?;
         self.consumer.assign(&partition)?;
+        let mut counted: Option<Instant> = None;
         while !shutdown.is_requested() {
+            if counted.is_none_or(|at| at.elapsed() >= COUNT_EVERY) {
+                self.count();
+                counted = Some(Instant::now());
+            }
             let records = self.poll()?;
             if let Some(last) = records.last() {
                 self.take_in(&records, shutdown)?;
                 self.commit(last.offset + 1);
+                counted = None;
             }
         }
         Ok(())
@@ -161,6 +174,16 @@ impl Keeper<'_> {
             }
             tracing::debug!(%error, records = records.len(), "cannot write the quarantine's table, trying again");
             std::thread::sleep(delays.next().unwrap_or(RETRY_CAP));
+        }
+    }
+
+    /// Tells how much is set aside. A store that is away tells nothing, and the last count stands.
+    fn count(&self) {
+        let Ok(counts) = self.runtime.block_on(table::open_by_source(&self.settings.store)) else { return };
+        let gauge = &self.settings.metrics.aside;
+        gauge.reset();
+        for (stage, source, open) in counts {
+            gauge.with_label_values(&[&stage, &source]).set(open);
         }
     }
 

@@ -1,17 +1,20 @@
-//! Rows that cannot become bills: set aside with their bytes, so that one of them holds up nobody (G8).
+//! Rows that cannot become bills, and bills that a sink never takes: set aside with their bytes, so that one holds up nobody (G8).
 //!
 //! ```text
-//!  router ──(in the transaction of the bills around it)──► <bills>.quarantine ──► keeper ──► table quarantine
-//!    ▲  knows what is open; a later image of the row that fits, or its end, heals it        (for people and replay)
-//!    └──────── read to its end at take-over ◄──────────────────────┘
+//!  router ──(in the transaction of the bills around it)──┐
+//!  writers ──(before the offsets of the batch around it)─┴─► <bills>.quarantine ──► keeper ──► table quarantine
+//!    ▲  know what is open: a later image that fits, or its end, heals it   │              (for people and replay)
+//!    └──────── read to its end when a partition is taken over ◄────────────┘
 //! ```
 
 mod keeper;
 mod open;
+mod outbox;
 mod record;
 mod table;
 
 pub use keeper::{KeeperError, Settings, run};
 pub(crate) use open::Open;
+pub(crate) use outbox::{Outbox, ReloadError};
 pub(crate) use record::Recorded;
 pub use table::count_open;

@@ -1,8 +1,11 @@
-//! What of a source is set aside, as its router knows it. Pure.
+//! What is set aside, as the router or the writer that set it aside knows it. Pure.
 
 use std::collections::HashMap;
 
-use change_event::quarantine::{Facts, Key};
+use change_event::{
+    Version,
+    quarantine::{Facts, Key},
+};
 
 /// The open entries, by row; what the open transaction did to them can be undone.
 #[derive(Debug, Default)]
@@ -12,10 +15,12 @@ pub(crate) struct Open {
     undo: Vec<(String, Vec<Entry>)>,
 }
 
-/// One side that is set aside.
+/// One that is set aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) key: Key,
+    /// The image that was refused last.
+    pub(crate) version: Version,
     /// Images that were refused one after the other.
     pub(crate) attempts: u32,
     /// When the first was, in Unix milliseconds.
@@ -28,15 +33,20 @@ impl Open {
         let entries = self.rows.entry(key.row.clone()).or_default();
         entries.retain(|entry| entry.key != key);
         if let Some(facts) = facts {
-            entries.push(Entry { key, attempts: facts.attempts, first_ms: facts.first_ms });
+            entries.push(Entry {
+                key,
+                version: facts.version,
+                attempts: facts.attempts,
+                first_ms: facts.first_ms,
+            });
         } else if entries.is_empty() {
             self.rows.remove(&key.row);
         }
     }
 
-    /// Entries in all.
-    pub(crate) fn len(&self) -> usize {
-        self.rows.values().map(Vec::len).sum()
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Those of a row.
@@ -44,19 +54,22 @@ impl Open {
         self.rows.get(row).map_or(&[], Vec::as_slice)
     }
 
-    /// One more refusal of this side; answers which one it is, and when the first was.
-    pub(crate) fn set_aside(&mut self, key: Key, now_ms: i64) -> (u32, i64) {
+    /// This image is refused; answers how many were so far, and when the first was. The same image again does not count.
+    pub(crate) fn set_aside(&mut self, key: Key, version: Version, now_ms: i64) -> (u32, i64) {
         self.remember(&key.row);
         let entries = self.rows.entry(key.row.clone()).or_default();
         if let Some(entry) = entries.iter_mut().find(|entry| entry.key == key) {
-            entry.attempts = entry.attempts.saturating_add(1);
+            if entry.version != version {
+                entry.version = version;
+                entry.attempts = entry.attempts.saturating_add(1);
+            }
             return (entry.attempts, entry.first_ms);
         }
-        entries.push(Entry { key, attempts: 1, first_ms: now_ms });
+        entries.push(Entry { key, version, attempts: 1, first_ms: now_ms });
         (1, now_ms)
     }
 
-    /// This side is well again, or its row is gone.
+    /// It is well again, or gone.
     pub(crate) fn heal(&mut self, key: &Key) {
         self.remember(&key.row);
         if let Some(entries) = self.rows.get_mut(&key.row) {
@@ -93,6 +106,10 @@ mod tests {
     use super::*;
     use change_event::quarantine::Stage;
 
+    fn at(version: i64) -> Version {
+        Version::try_from(version).unwrap()
+    }
+
     fn key(row: u64, side: &str) -> Key {
         Key {
             stage: Stage::Router,
@@ -106,32 +123,36 @@ mod tests {
     #[test]
     fn refusals_of_a_side_are_counted_until_it_is_healed() {
         let mut open = Open::default();
-        assert_eq!(open.set_aside(key(1, "payer"), 10), (1, 10));
-        assert_eq!(open.set_aside(key(1, "payee"), 11), (1, 11));
-        assert_eq!(open.set_aside(key(1, "payer"), 12), (2, 10));
+        assert_eq!(open.set_aside(key(1, "payer"), at(1), 10), (1, 10));
+        assert_eq!(open.set_aside(key(1, "payee"), at(1), 11), (1, 11));
+        assert_eq!(open.set_aside(key(1, "payer"), at(2), 12), (2, 10));
+        assert_eq!(open.set_aside(key(1, "payer"), at(2), 13), (2, 10));
         open.heal(&key(1, "payer"));
         assert_eq!(
             open.of_row("1").iter().map(|entry| entry.key.side.as_str()).collect::<Vec<_>>(),
             ["payee"]
         );
-        assert_eq!((open.len(), open.of_row("2").len()), (1, 0));
-        assert_eq!(open.set_aside(key(1, "payer"), 20), (1, 20));
+        assert!(open.of_row("2").is_empty() && !open.is_empty());
+        assert_eq!(open.set_aside(key(1, "payer"), at(3), 20), (1, 20));
     }
 
     #[test]
     fn a_transaction_without_effect_leaves_everything_as_it_was() {
         let mut open = Open::default();
-        open.set_aside(key(1, "payer"), 10);
-        open.set_aside(key(2, "payer"), 10);
+        open.set_aside(key(1, "payer"), at(10), 10);
+        open.set_aside(key(2, "payer"), at(10), 10);
         open.keep();
-        open.set_aside(key(1, "payer"), 11);
+        open.set_aside(key(1, "payer"), at(11), 11);
         open.heal(&key(1, "payer"));
         open.heal(&key(2, "payer"));
-        open.set_aside(key(3, "payer"), 12);
-        open.set_aside(key(3, "payer"), 13);
+        open.set_aside(key(3, "payer"), at(12), 12);
+        open.set_aside(key(3, "payer"), at(13), 13);
         open.undo();
-        assert_eq!(open.len(), 2);
-        assert_eq!(open.of_row("1"), [Entry { key: key(1, "payer"), attempts: 1, first_ms: 10 }]);
+        assert_eq!(open.of_row("2").len(), 1);
+        assert_eq!(
+            open.of_row("1"),
+            [Entry { key: key(1, "payer"), version: at(10), attempts: 1, first_ms: 10 }]
+        );
         assert!(open.of_row("3").is_empty());
     }
 
@@ -143,8 +164,8 @@ mod tests {
             topic: String::new(),
             partition: 0,
             offset: 0,
-            file: String::new(),
-            pos: 4,
+            file: None,
+            pos: None,
             gtid: None,
             reason: String::new(),
             attempts,
@@ -157,6 +178,6 @@ mod tests {
         open.load(key(2, "payer"), Some(&facts(1)));
         open.load(key(2, "payer"), None);
         open.load(key(9, "payer"), None);
-        assert_eq!((open.len(), open.of_row("1")[0].attempts), (1, 2));
+        assert_eq!((open.of_row("1")[0].attempts, open.of_row("2").len(), open.rows.len()), (2, 0, 1));
     }
 }

@@ -15,6 +15,15 @@ pub async fn count_open(pool: &MySqlPool) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("SELECT COUNT(*) FROM quarantine WHERE healed_at IS NULL").fetch_one(pool).await
 }
 
+/// How many of each stage and source are set aside; those of which all are well again count 0.
+pub(super) async fn open_by_source(pool: &MySqlPool) -> Result<Vec<(String, String, i64)>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT stage, source, CAST(SUM(healed_at IS NULL) AS SIGNED) FROM quarantine GROUP BY stage, source",
+    )
+    .fetch_all(pool)
+    .await
+}
+
 /// Takes these in, in their order, as one transaction. Twice is like once.
 pub(super) async fn take_in(pool: &MySqlPool, records: &[Recorded]) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin().await?;

@@ -271,7 +271,6 @@ impl Router<'_> {
                 stage.committed = stage.read;
                 stage.aside.keep();
                 stage.aborted = false;
-                self.observe_aside(stage);
                 Ok(())
             }
             Err(KafkaError::Transaction(error)) if error.txn_requires_abort() && !stage.aborted => {

@@ -5,7 +5,7 @@ pub mod mysql;
 
 use std::future::Future;
 
-use change_event::stage2::BillRecord;
+use change_event::{quarantine::Stage, stage2::BillRecord};
 
 /// A place that holds the newest state of every bill.
 ///
@@ -15,10 +15,15 @@ use change_event::stage2::BillRecord;
 ///   A delete leaves a tombstone with its version under the same gate, so a late older image cannot bring a bill back.
 /// - **Durability.** `Ok` means that every record is durable, or that something newer already was. Only then does the
 ///   writer move its offset (G6).
-/// - **Errors.** A transient error may leave any part of the batch written: the writer gives `left` again, for ever.
+/// - **Errors.** Any part of the batch may be written then: the writer gives `left` again, for ever, and sets aside what is refused.
 pub trait Sink: Send + Sync + 'static {
+    /// Its name in the quarantine.
+    fn stage(&self) -> Stage;
+
     /// `bill-store` or `bill-index`: consumer group and metric label.
-    fn group(&self) -> &'static str;
+    fn group(&self) -> &'static str {
+        self.stage().as_str()
+    }
 
     /// Writes one folded batch.
     fn write(&self, batch: &[BillRecord]) -> impl Future<Output = Result<(), SinkError>> + Send;
@@ -35,15 +40,13 @@ pub enum SinkError {
         /// What the sink said.
         cause: String,
     },
-    /// The sink will never take this record.
-    #[error("the record of account {account_id}, bill {bill_id} is refused: {cause}")]
+    /// The sink will never take some of the records.
+    #[error("{} records are refused", .refused.len())]
     Definite {
-        /// Account of the record.
-        account_id: u64,
-        /// Bill of the record.
-        bill_id: String,
-        /// What the sink said.
-        cause: String,
+        /// Indexes into the batch, with what the sink said.
+        refused: Vec<(usize, String)>,
+        /// Indexes of others that must be written again.
+        left: Vec<usize>,
     },
 }
 
@@ -51,15 +54,5 @@ impl SinkError {
     /// A transient error of the whole batch.
     pub(crate) fn down(batch: &[BillRecord], cause: impl ToString) -> Self {
         Self::Transient { left: (0..batch.len()).collect(), cause: cause.to_string() }
-    }
-
-    /// A definite error of one record.
-    pub(crate) fn refused(record: &BillRecord, cause: impl ToString) -> Self {
-        let bill = &record.bill;
-        Self::Definite {
-            account_id: bill.account_id,
-            bill_id: bill.bill_id.to_string(),
-            cause: cause.to_string(),
-        }
     }
 }

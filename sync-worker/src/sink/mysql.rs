@@ -1,8 +1,11 @@
 //! The bill store: multi-row upserts gated on the version.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use change_event::stage2::{BillOp, BillRecord};
+use change_event::{
+    quarantine::Stage,
+    stage2::{BillOp, BillRecord},
+};
 use sqlx::{AssertSqlSafe, MySqlPool, mysql::MySqlArguments, query::Query};
 
 use super::{Sink, SinkError};
@@ -78,8 +81,8 @@ impl BillStore {
 }
 
 impl Sink for BillStore {
-    fn group(&self) -> &'static str {
-        "bill-store"
+    fn stage(&self) -> Stage {
+        Stage::BillStore
     }
 
     async fn write(&self, batch: &[BillRecord]) -> Result<(), SinkError> {
@@ -87,17 +90,34 @@ impl Sink for BillStore {
         if !is_about_the_rows(&error) {
             return Err(SinkError::down(batch, error));
         }
-        // which row it is, the server does not say: one by one, and the gate makes the repeats harmless
-        for record in batch {
-            if let Err(error) = self.apply(std::slice::from_ref(record)).await {
-                return Err(match is_about_the_rows(&error) {
-                    true => SinkError::refused(record, error),
-                    false => SinkError::down(batch, error),
-                });
+        // which row it is, the server does not say: by halves, and the gate makes the repeats harmless
+        let mut refused = Vec::new();
+        let mut ranges = halves(0..batch.len());
+        while let Some(range) = ranges.pop() {
+            match self.apply(batch.get(range.clone()).unwrap_or_default()).await {
+                Ok(()) => {}
+                Err(error) if !is_about_the_rows(&error) => {
+                    ranges.push(range);
+                    let mut left: Vec<usize> = ranges.into_iter().flatten().collect();
+                    left.sort_unstable();
+                    return Err(match refused.is_empty() {
+                        true => SinkError::Transient { left, cause: error.to_string() },
+                        false => SinkError::Definite { refused, left },
+                    });
+                }
+                Err(error) if range.len() <= 1 => refused.push((range.start, error.to_string())),
+                Err(_) => ranges.extend(halves(range)),
             }
         }
-        Ok(())
+        // all went in by halves: what was in the way is gone
+        if refused.is_empty() { Ok(()) } else { Err(SinkError::Definite { refused, left: Vec::new() }) }
     }
+}
+
+/// The two halves of a range, or the range itself where it has but one row.
+fn halves(range: Range<usize>) -> Vec<Range<usize>> {
+    let middle = range.start + range.len() / 2;
+    if range.len() <= 1 { vec![range] } else { vec![middle..range.end, range.start..middle] }
 }
 
 /// Errors that the same row meets every time. All others (lost connection, deadlock, lock wait, read-only, disk full, missing

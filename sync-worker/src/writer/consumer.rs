@@ -21,6 +21,7 @@ use crate::{
     kafka::{self, StartError},
     lag::lag,
     metrics::Metrics,
+    quarantine::{Outbox, ReloadError},
     sink::Sink,
 };
 
@@ -87,8 +88,10 @@ fn until_interrupted<S: Sink>(
     let mut client = kafka::consumer(&settings.kafka, &group_id);
     client.set("partition.assignment.strategy", "cooperative-sticky");
     let state = Arc::new(Mutex::new(State::default()));
+    let outbox = Outbox::new(&settings.kafka, sink.stage(), &settings.metrics).map_err(broken)?;
     let context = Context {
         group,
+        outbox: outbox.clone(),
         group_id,
         state: Arc::clone(&state),
         metrics: settings.metrics.clone(),
@@ -97,7 +100,8 @@ fn until_interrupted<S: Sink>(
     let consumer: BaseConsumer<Context> =
         BaseConsumer::from_config_and_context(&client, context).map_err(broken)?;
     consumer.subscribe(&[&settings.kafka.bills_topic]).map_err(broken)?;
-    let writer = Writer { sink: Arc::clone(sink), settings, runtime: runtime.clone(), consumer, state };
+    let writer =
+        Writer { sink: Arc::clone(sink), outbox, settings, runtime: runtime.clone(), consumer, state };
     let ended = writer.consume(shutdown);
     writer.drain();
     ended
@@ -105,6 +109,7 @@ fn until_interrupted<S: Sink>(
 
 struct Writer<'a, S> {
     sink: Arc<S>,
+    outbox: Outbox,
     settings: &'a Settings,
     runtime: Handle,
     consumer: BaseConsumer<Context>,
@@ -184,18 +189,16 @@ impl<S: Sink> Writer<'_, S> {
         match progress {
             Progress::UnderWay(write) => state.under_way = Some(write),
             Progress::Durable(offsets) => state.durable.extend(offsets),
-            Progress::Refused(cause) => {
-                return Err(WriterError::Refused { group: self.sink.group().to_owned(), cause });
-            }
+            Progress::Died => return Err(WriterError::Died { group: self.sink.group().to_owned() }),
         }
         Ok(())
     }
 
     fn hand_over(&self, state: &mut State) {
-        let (batch, offsets) = std::mem::take(&mut state.filling).finish();
+        let batch = std::mem::take(&mut state.filling).finish();
         state.filling_since = None;
         let metrics = &self.settings.metrics;
-        state.under_way = Some(HandOver::start(&self.runtime, &self.sink, metrics, batch, offsets));
+        state.under_way = Some(HandOver::start(&self.runtime, &self.sink, &self.outbox, metrics, batch));
     }
 
     /// Pauses while a full batch waits for a slow sink, so that polling goes on and the group keeps this member.
@@ -277,9 +280,7 @@ impl<S: Sink> Writer<'_, S> {
         match state.under_way.take().map(|write| write.wait(DRAIN_DEADLINE)) {
             Some(Progress::Durable(offsets)) => state.durable.extend(offsets),
             Some(Progress::UnderWay(write)) => write.abandon(),
-            Some(Progress::Refused(cause)) => {
-                tracing::warn!(%cause, "the last write failed; its offsets stay")
-            }
+            Some(Progress::Died) => tracing::warn!("the last write died; its offsets stay"),
             None => {}
         }
         commit(&self.consumer, &self.settings.kafka.bills_topic, &mut state, CommitMode::Sync);
@@ -312,6 +313,7 @@ fn group_id(group: &str, topic: &str) -> String {
 struct Context {
     /// `bill-store` or `bill-index`, for logs and metrics.
     group: &'static str,
+    outbox: Outbox,
     group_id: String,
     state: Arc<Mutex<State>>,
     metrics: Metrics,
@@ -367,6 +369,15 @@ impl Context {
     ) -> Result<(), WriterError> {
         let broken =
             |error: KafkaError| WriterError::Kafka { group: self.group.to_owned(), cause: error.to_string() };
+        if partitions.count() > 0 {
+            // what the one before set aside is ours to heal; it is final, for that one has handed over
+            self.outbox.reload().map_err(|error| match error {
+                ReloadError::Kafka(cause) => {
+                    WriterError::Interrupted { group: self.group.to_owned(), cause: cause.to_string() }
+                }
+                ReloadError::Foreign(cause) => WriterError::Kafka { group: self.group.to_owned(), cause },
+            })?;
+        }
         let mut assigned = TopicPartitionList::new();
         let topic =
             partitions.elements().first().map(|element| element.topic().to_owned()).unwrap_or_default();
@@ -418,8 +429,8 @@ impl Context {
                     write.forget(&gone);
                     state.under_way = Some(write);
                 }
-                Some(Progress::Refused(cause)) => {
-                    state.failed = Some(WriterError::Refused { group: self.group.to_owned(), cause });
+                Some(Progress::Died) => {
+                    state.failed = Some(WriterError::Died { group: self.group.to_owned() });
                 }
                 None => {}
             }

@@ -1,4 +1,4 @@
-//! A batch in the making: the newest record of each bill, and how far the input has been read. Pure.
+//! A batch in the making: the newest record of each bill, where it was read, and how far the input has been read. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,10 +7,43 @@ use change_event::stage2::BillRecord;
 /// Next offset to read, by partition.
 pub type Offsets = BTreeMap<i32, i64>;
 
+/// Where a record stands in stage 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+}
+
+/// Records to be written, with what they cover.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Sorted by key, as [`crate::sink::Sink`] wants them.
+    pub records: Vec<BillRecord>,
+    /// Where each of them was read.
+    pub places: Vec<Place>,
+    /// The offsets that are passed with them.
+    pub offsets: Offsets,
+}
+
+impl Batch {
+    /// Keeps these records alone, by their indexes in rising order.
+    pub fn keep(&mut self, left: &[usize]) {
+        let kept = |at: &mut usize| {
+            *at += 1;
+            left.binary_search(&(*at - 1)).is_ok()
+        };
+        let (mut record, mut place) = (0, 0);
+        self.records.retain(|_| kept(&mut record));
+        self.places.retain(|_| kept(&mut place));
+    }
+}
+
 /// Records folded to the newest per (account, bill).
 #[derive(Default)]
 pub struct Fold {
-    newest: HashMap<(u64, String), (i32, BillRecord)>,
+    newest: HashMap<(u64, String), (Place, BillRecord)>,
     next: Offsets,
     records: usize,
 }
@@ -25,7 +58,7 @@ impl Fold {
             // equal versions: the later one is the same record again
             Some((_, held)) if held.version > record.version => {}
             _ => {
-                self.newest.insert(key, (partition, record));
+                self.newest.insert(key, (Place { partition, offset }, record));
             }
         }
     }
@@ -47,18 +80,19 @@ impl Fold {
 
     /// Forgets what came from these partitions: another writer reads it again.
     pub fn forget(&mut self, partitions: &[i32]) {
-        self.newest.retain(|_, (partition, _)| !partitions.contains(partition));
+        self.newest.retain(|_, (place, _)| !partitions.contains(&place.partition));
         self.next.retain(|partition, _| !partitions.contains(partition));
         self.records = self.newest.len();
     }
 
-    /// The batch sorted by key, as [`crate::sink::Sink`] wants it, and the offsets that it covers.
-    pub fn finish(self) -> (Vec<BillRecord>, Offsets) {
-        let mut batch: Vec<BillRecord> = self.newest.into_values().map(|(_, record)| record).collect();
-        batch.sort_unstable_by(|a, b| {
+    /// The batch and the offsets that it covers.
+    pub fn finish(self) -> Batch {
+        let mut folded: Vec<(Place, BillRecord)> = self.newest.into_values().collect();
+        folded.sort_unstable_by(|(_, a), (_, b)| {
             (a.bill.account_id, a.bill.bill_id.as_str()).cmp(&(b.bill.account_id, b.bill.bill_id.as_str()))
         });
-        (batch, self.next)
+        let (places, records) = folded.into_iter().unzip();
+        Batch { records, places, offsets: self.next }
     }
 }
 
@@ -88,10 +122,17 @@ mod tests {
         }
         fold.pass(3, 41);
         assert_eq!(fold.records(), 4);
-        let (batch, next) = fold.finish();
-        let got: Vec<(u64, i64)> = batch.iter().map(|r| (r.bill.account_id, r.version.get())).collect();
+        let mut batch = fold.finish();
+        let got: Vec<(u64, i64)> =
+            batch.records.iter().map(|r| (r.bill.account_id, r.version.get())).collect();
         assert_eq!(got, [(1, 7), (2, 5)]);
-        assert_eq!(next, Offsets::from([(0, 4), (3, 42)]));
+        assert_eq!(batch.offsets, Offsets::from([(0, 4), (3, 42)]));
+        assert_eq!(batch.places.iter().map(|place| place.offset).collect::<Vec<_>>(), [3, 0]);
+        batch.keep(&[1]);
+        assert_eq!(
+            (batch.records.len(), batch.records[0].bill.account_id, batch.places[0].offset),
+            (1, 2, 0)
+        );
     }
 
     #[test]
@@ -100,7 +141,8 @@ mod tests {
         fold.add(0, 0, record(1, 1, 1));
         fold.add(1, 0, record(2, 2, 2));
         fold.forget(&[0]);
-        let (batch, next) = fold.finish();
-        assert_eq!((batch.len(), batch[0].bill.account_id, next), (1, 2, Offsets::from([(1, 1)])));
+        let batch = fold.finish();
+        assert_eq!((batch.records.len(), batch.records[0].bill.account_id), (1, 2));
+        assert_eq!(batch.offsets, Offsets::from([(1, 1)]));
     }
 }

@@ -9,15 +9,15 @@ use std::{
 };
 
 use backon::BackoffBuilder as _;
-use change_event::stage2::BillRecord;
 use tokio::{runtime::Handle, task::AbortHandle};
 
 use crate::{
     metrics::Metrics,
+    quarantine::Outbox,
     sink::{Sink, SinkError},
 };
 
-use super::fold::Offsets;
+use super::fold::{Batch, Offsets};
 
 /// Longest pause between two tries on a sink that is down.
 const RETRY_CAP: Duration = Duration::from_secs(2);
@@ -25,7 +25,7 @@ const REMINDER: Duration = Duration::from_secs(30);
 
 /// A batch that is being written.
 pub(super) struct HandOver {
-    done: Receiver<Result<(), SinkError>>,
+    done: Receiver<()>,
     task: AbortHandle,
     offsets: Offsets,
     started: Instant,
@@ -36,8 +36,8 @@ pub(super) enum Progress {
     UnderWay(HandOver),
     /// These offsets may be committed.
     Durable(Offsets),
-    /// The sink refused a record for good.
-    Refused(SinkError),
+    /// The task ended without a word: it panicked, and what is durable is not known.
+    Died,
 }
 
 impl HandOver {
@@ -45,15 +45,17 @@ impl HandOver {
     pub(super) fn start<S: Sink>(
         runtime: &Handle,
         sink: &Arc<S>,
+        outbox: &Outbox,
         metrics: &Metrics,
-        batch: Vec<BillRecord>,
-        offsets: Offsets,
+        mut batch: Batch,
     ) -> Self {
         let (sender, done) = sync_channel(1);
-        let (sink, metrics) = (Arc::clone(sink), metrics.clone());
+        let (sink, outbox, metrics) = (Arc::clone(sink), outbox.clone(), metrics.clone());
+        let offsets = std::mem::take(&mut batch.offsets);
         let task = runtime.spawn(async move {
+            write(sink.as_ref(), &outbox, &metrics, batch).await;
             // the receiver is gone only when nobody wants to know any more
-            let _ = sender.send(write(sink.as_ref(), &metrics, batch).await);
+            let _ = sender.send(());
         });
         Self { done, task: task.abort_handle(), offsets, started: Instant::now() }
     }
@@ -61,14 +63,9 @@ impl HandOver {
     /// Waits up to `timeout` for the end.
     pub(super) fn wait(self, timeout: Duration) -> Progress {
         match self.done.recv_timeout(timeout) {
-            Ok(Ok(())) => Progress::Durable(self.offsets),
-            Ok(Err(refused)) => Progress::Refused(refused),
+            Ok(()) => Progress::Durable(self.offsets),
             Err(RecvTimeoutError::Timeout) => Progress::UnderWay(self),
-            // the task ended without a word: it panicked; what is durable is not known, so nothing is committed
-            Err(RecvTimeoutError::Disconnected) => Progress::Refused(SinkError::Transient {
-                left: Vec::new(),
-                cause: "the write task ended without a result".to_owned(),
-            }),
+            Err(RecvTimeoutError::Disconnected) => Progress::Died,
         }
     }
 
@@ -88,20 +85,31 @@ impl HandOver {
     }
 }
 
-async fn write<S: Sink>(sink: &S, metrics: &Metrics, mut batch: Vec<BillRecord>) -> Result<(), SinkError> {
+/// Returns once every record is durable, or set aside where its bytes are durable.
+async fn write<S: Sink>(sink: &S, outbox: &Outbox, metrics: &Metrics, mut batch: Batch) {
     let group = sink.group();
     let mut delays = service_kit::retry::unbounded(RETRY_CAP).build();
     let mut failures = 0_u64;
     let mut reminded: Option<Instant> = None;
-    metrics.batch.with_label_values(&[group]).observe(batch.len() as f64);
-    while !batch.is_empty() {
+    metrics.batch.with_label_values(&[group]).observe(batch.records.len() as f64);
+    let mut healed = outbox.healed_by(&batch.records);
+    while !batch.records.is_empty() {
         let timer = metrics.write_seconds.with_label_values(&[group]).start_timer();
-        let written = sink.write(&batch).await;
+        let written = sink.write(&batch.records).await;
         timer.observe_duration();
         let (left, cause) = match written {
             Ok(()) => break,
             Err(SinkError::Transient { left, cause }) => (left, cause),
-            Err(definite) => return Err(definite),
+            Err(SinkError::Definite { refused, left }) => {
+                for (item, cause) in refused {
+                    if let (Some(record), Some(place)) = (batch.records.get(item), batch.places.get(item)) {
+                        let key = outbox.set_aside(record, *place, &cause).await;
+                        healed.retain(|healed| *healed != key);
+                    }
+                }
+                batch.keep(&left);
+                continue;
+            }
         };
         failures += 1;
         metrics.retries.with_label_values(&[group]).inc();
@@ -109,17 +117,15 @@ async fn write<S: Sink>(sink: &S, metrics: &Metrics, mut batch: Vec<BillRecord>)
             tracing::warn!(group, failures, left = left.len(), cause, "write failed, trying again");
             reminded = Some(Instant::now());
         }
-        if left.len() < batch.len() {
-            let mut index = 0;
-            batch.retain(|_| {
-                index += 1;
-                left.binary_search(&(index - 1)).is_ok()
-            });
+        if left.len() < batch.records.len() {
+            batch.keep(&left);
         }
         tokio::time::sleep(delays.next().unwrap_or(RETRY_CAP)).await;
+    }
+    for key in healed {
+        outbox.heal(key).await;
     }
     if failures > 0 {
         tracing::info!(group, failures, "write succeeded again");
     }
-    Ok(())
 }

@@ -13,7 +13,7 @@ mod consumer;
 pub mod fold;
 mod hand_over;
 
-use crate::{kafka::TopicError, sink::SinkError};
+use crate::kafka::TopicError;
 
 pub use consumer::{Settings, run};
 
@@ -53,12 +53,10 @@ pub enum WriterError {
         /// Why.
         cause: String,
     },
-    /// The sink will never take a record.
-    #[error("group {group}: {cause}")]
-    Refused {
+    /// A write ended without a result; what it was about is read again by the next start.
+    #[error("group {group}: a write panicked: this is a bug")]
+    Died {
         /// Consumer group.
         group: String,
-        /// Which, and why.
-        cause: SinkError,
     },
 }

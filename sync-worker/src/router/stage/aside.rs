@@ -45,7 +45,7 @@ impl Router<'_> {
                 "a row that was set aside is well again"
             );
             stage.aside.heal(&key);
-            self.settings.metrics.healed.with_label_values(&[&*self.settings.source.name]).inc();
+            self.settings.metrics.healed.with_label_values(&[key.stage.as_str(), &key.source]).inc();
         }
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         for refusal in refused {
@@ -57,15 +57,15 @@ impl Router<'_> {
                 row: row.clone().into_owned(),
             };
             let key_text = self.encoded(message, &key)?;
-            let (attempts, first_ms) = stage.aside.set_aside(key, now_ms);
+            let (attempts, first_ms) = stage.aside.set_aside(key, change.source.seq, now_ms);
             let facts = Facts {
                 version: change.source.seq,
                 account: refusal.account,
                 topic: self.topic.clone(),
                 partition: message.partition(),
                 offset: message.offset(),
-                file: change.source.file.to_string(),
-                pos: change.source.pos,
+                file: Some(change.source.file.to_string()),
+                pos: Some(change.source.pos),
                 gtid: change.source.gtid.as_deref().map(str::to_owned),
                 reason: refusal.reason.to_string(),
                 attempts,
@@ -84,16 +84,10 @@ impl Router<'_> {
             self.settings
                 .metrics
                 .set_aside
-                .with_label_values(&[&*self.settings.source.name, &*refusal.pipeline])
+                .with_label_values(&["router", &*self.settings.source.name, &*refusal.pipeline])
                 .inc();
         }
         Ok(())
-    }
-
-    /// Tells how much is set aside now.
-    pub(super) fn observe_aside(&self, stage: &Stage) {
-        let open = i64::try_from(stage.aside.len()).unwrap_or(i64::MAX);
-        self.settings.metrics.aside.with_label_values(&[&*self.settings.source.name]).set(open);
     }
 
     fn quarantine(&self) -> String {

@@ -141,8 +141,6 @@ impl Context {
             Ok(_) => {}
             Err(cause) => foreign = Some((message.offset(), cause)),
         })?;
-        let count = i64::try_from(open.len()).unwrap_or(i64::MAX);
-        self.metrics.aside.with_label_values(&[&self.source]).set(count);
         match foreign {
             None => Ok(open),
             Some((offset, cause)) => {

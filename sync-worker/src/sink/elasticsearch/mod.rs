@@ -6,7 +6,7 @@ mod verdict;
 
 use std::time::Duration;
 
-use change_event::stage2::BillRecord;
+use change_event::{quarantine::Stage, stage2::BillRecord};
 use elasticsearch::{
     Elasticsearch,
     auth::Credentials,
@@ -158,8 +158,8 @@ impl BillIndex {
 }
 
 impl Sink for BillIndex {
-    fn group(&self) -> &'static str {
-        "bill-index"
+    fn stage(&self) -> Stage {
+        Stage::BillIndex
     }
 
     async fn write(&self, batch: &[BillRecord]) -> Result<(), SinkError> {
@@ -175,10 +175,7 @@ impl Sink for BillIndex {
         match verdict::judge(status, &text, batch.len()) {
             Verdict::Durable => Ok(()),
             Verdict::Retry { left, cause } => Err(SinkError::Transient { left, cause }),
-            Verdict::Refused { item, cause } => Err(match batch.get(item) {
-                Some(record) => SinkError::refused(record, cause),
-                None => SinkError::down(batch, cause),
-            }),
+            Verdict::Refused { refused, left } => Err(SinkError::Definite { refused, left }),
             Verdict::Stop { cause } => Err(SinkError::down(batch, cause)),
         }
     }

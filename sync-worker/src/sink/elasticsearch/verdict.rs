@@ -14,12 +14,12 @@ pub(super) enum Verdict {
         /// What the first of them was told.
         cause: String,
     },
-    /// This document will never be taken.
+    /// Some documents will never be taken.
     Refused {
-        /// Index into the batch.
-        item: usize,
-        /// What it was told.
-        cause: String,
+        /// Indexes into the batch, with what they were told.
+        refused: Vec<(usize, String)>,
+        /// Indexes of others that must be sent again.
+        left: Vec<usize>,
     },
     /// Nothing is known about any item, or something is wrong with the index: stop and try the whole batch again.
     Stop {
@@ -78,7 +78,7 @@ pub(super) fn judge(status: u16, body: &str, sent: usize) -> Verdict {
         return Verdict::Durable;
     }
     let (mut left, mut first) = (Vec::new(), None);
-    let mut refused = None;
+    let mut refused = Vec::new();
     for (index, action) in answer.items.iter().enumerate() {
         match outcome(&action.index) {
             Outcome::Done => {}
@@ -87,15 +87,15 @@ pub(super) fn judge(status: u16, body: &str, sent: usize) -> Verdict {
                 first.get_or_insert_with(|| cause(&action.index));
             }
             Outcome::Never => {
-                refused.get_or_insert_with(|| Verdict::Refused { item: index, cause: cause(&action.index) });
+                refused.push((index, cause(&action.index)));
             }
             Outcome::Stop => return Verdict::Stop { cause: cause(&action.index) },
         }
     }
-    match (refused, first) {
-        (Some(refused), _) => refused,
-        (None, Some(cause)) => Verdict::Retry { left, cause },
-        (None, None) => Verdict::Durable,
+    match first {
+        _ if !refused.is_empty() => Verdict::Refused { refused, left },
+        Some(cause) => Verdict::Retry { left, cause },
+        None => Verdict::Durable,
     }
 }
 
@@ -191,7 +191,10 @@ mod tests {
         ]);
         assert_eq!(
             verdict,
-            Verdict::Refused { item: 1, cause: "400 document_parsing_exception: because".to_owned() }
+            Verdict::Refused {
+                refused: vec![(1, "400 document_parsing_exception: because".to_owned())],
+                left: vec![2]
+            }
         );
     }
 
