@@ -78,17 +78,20 @@ pub(super) fn decode<'a>(column: &'a Column, cells: &mut Bytes<'a>) -> Result<Va
 }
 
 /// Bytes behind their length.
+#[inline(always)]
 fn prefixed<'a>(cells: &mut Bytes<'a>, length_bytes: u8) -> Result<&'a [u8], DecodeError> {
     let len = cells.uint(usize::from(length_bytes))? as usize;
     cells.take(len)
 }
 
+#[inline(always)]
 fn sign_extend(raw: u64, width: u8) -> i64 {
     let shift = 64 - 8 * u32::from(width.clamp(1, 8));
     ((raw << shift) as i64) >> shift
 }
 
 /// Bytes of so many digits of a second's fraction, and the microseconds that each unit stands for.
+#[inline(always)]
 fn fraction_form(digits: u8) -> (usize, u32) {
     match digits {
         0 => (0, 0),
@@ -99,6 +102,7 @@ fn fraction_form(digits: u8) -> (usize, u32) {
 }
 
 /// Big-endian hundredths, ten-thousandths or millionths, as many bytes as the digits need.
+#[inline(always)]
 fn fraction_micros(cells: &mut Bytes<'_>, digits: u8) -> Result<u32, DecodeError> {
     let (bytes, unit) = fraction_form(digits);
     let micros = cells.uint_be(bytes)? as u32 * unit;
