@@ -3,6 +3,7 @@
 mod commands;
 mod gate;
 mod kills;
+mod progress;
 mod quarantine;
 mod router;
 mod world;

@@ -5,7 +5,7 @@ use crate::shared::{fresh, stack, unique};
 use anyhow::{Context, Result, ensure};
 use change_event::{Version, envelope::Change, stage2::BillRecord};
 use it_tests::{
-    harness::{Daemon, Deployment, Not, Part, Service, Stack, wait_until, wait_until_async},
+    harness::{Daemon, Deployment, Not, Part, Service, Stack, http::get_ok, wait_until, wait_until_async},
     topic::read_all,
     workload::{Payments, Platform},
 };
@@ -27,6 +27,8 @@ const SOON: Duration = Duration::from_secs(90);
 struct Path {
     stack: Stack,
     deployment: Deployment,
+    /// Of the bill index.
+    alias: String,
     wallet_api: Daemon,
     databus: Daemon,
     sync_worker: Daemon,
@@ -37,8 +39,9 @@ impl Path {
         let spec =
             fresh(name).only(&[Part::MariaDb, Part::Redis, Part::Kafka]).borrow_elasticsearch(stack()?);
         let stack = Stack::start(spec)?;
+        let alias = unique("bills");
         let deployment =
-            Deployment::edited(&stack, "services", |file| file.set_text("index", "alias", &unique("bills")))?;
+            Deployment::edited(&stack, "services", |file| file.set_text("index", "alias", &alias))?;
         deployment.migrate()?;
         Ok(Self {
             wallet_api: deployment.wallet_api()?,
@@ -46,6 +49,7 @@ impl Path {
             sync_worker: deployment.sync_worker()?,
             stack,
             deployment,
+            alias,
         })
     }
 
@@ -100,6 +104,33 @@ impl Path {
         Ok(serde_json::from_str(&report)?)
     }
 
+    /// Both sinks say that they hold all up to now, in every partition, although the source stands still.
+    fn is_fresh(&self) -> Result<()> {
+        let mariadb = self.stack.mariadb()?;
+        let now = mariadb.sql("SELECT DATE_FORMAT(UTC_TIMESTAMP(6), '%Y-%m-%dT%H:%i:%s.%fZ')")?;
+        let now = now.trim();
+        let store = format!(
+            "SELECT COUNT(*) FROM bills.progress WHERE DATE_FORMAT(as_of, '%Y-%m-%dT%H:%i:%s.%fZ') >= '{now}'"
+        );
+        wait_until("the store to be as of now (G10)", SOON, || match mariadb.sql(&store) {
+            Ok(count) if count.trim() == "12" => Ok(()),
+            other => Err(Not::Yet(format!("{other:?} of 12 partitions are as of {now}"))),
+        })?;
+        let url = format!("{}/{}-progress", self.stack.elasticsearch_url()?, self.alias);
+        wait_until("the index to be as of now (G10)", SOON, || {
+            get_ok(&format!("{url}/_refresh"), SOON).map_err(Not::yet)?;
+            let found = get_ok(&format!("{url}/_search?size=100"), SOON).map_err(Not::yet)?;
+            let found: Value = serde_json::from_str(&found).map_err(Not::yet)?;
+            let hits = found["hits"]["hits"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let fresh =
+                hits.iter().filter(|hit| hit["_source"]["as_of"].as_str().is_some_and(|as_of| as_of >= now));
+            match fresh.count() {
+                12 => Ok(()),
+                count => Err(Not::Yet(format!("{count} of 12 partitions are as of {now}: {found}"))),
+            }
+        })
+    }
+
     /// What must hold whatever was killed.
     async fn prove(mut self) -> Result<()> {
         let report = self.agreed().await?;
@@ -110,6 +141,7 @@ impl Path {
             (count("store")?, count("index")?, count("differences")?),
             (count("expected")?, count("expected")?, 0)
         );
+        self.is_fresh()?;
         let brokers = self.stack.kafka_brokers()?;
 
         let mut last = Version::START;

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use change_event::quarantine;
+use change_event::{
+    checkpoint::{self, LARGEST_RECORD},
+    quarantine,
+};
 use pipeline_config::{Config, Kafka, Place};
 use rdkafka::{
     ClientConfig, ClientContext, Offset, TopicPartitionList,
@@ -192,6 +195,8 @@ pub async fn ensure_topics(config: &Config) -> Result<(), TopicError> {
             NewTopic::new(topic, *partitions, TopicReplication::Fixed(-1))
                 .set("retention.ms", &retention)
                 .set("cleanup.policy", "delete")
+                // stage 1 may be made here before databus comes
+                .set("max.message.bytes", LARGEST_RECORD)
                 .set("min.insync.replicas", "1")
         })
         .collect();
@@ -200,7 +205,14 @@ pub async fn ensure_topics(config: &Config) -> Result<(), TopicError> {
             .set("cleanup.policy", "compact")
             // a keeper that was away for less still hears what was healed
             .set("delete.retention.ms", &retention)
+            // it holds what stage 1 holds
+            .set("max.message.bytes", LARGEST_RECORD)
             .set("min.insync.replicas", "1"),
+    );
+    // databus makes it, too; the router reads it
+    let checkpoints = NewTopic::new(checkpoint::TOPIC, 1, TopicReplication::Fixed(-1));
+    topics.push(
+        checkpoint::TOPIC_SETTINGS.iter().fold(checkpoints, |topic, (name, value)| topic.set(name, value)),
     );
     let failed = |topic: &str, cause: String| TopicError::Topic { topic: topic.to_owned(), cause };
     let admin: AdminClient<Quiet> = AdminClient::from_config_and_context(&client(kafka), Quiet)

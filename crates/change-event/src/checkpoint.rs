@@ -8,6 +8,12 @@ use std::collections::BTreeMap;
 /// The compacted topic that holds every source's checkpoint; key = the source's name.
 pub const TOPIC: &str = "databus.checkpoints";
 
+/// How it is made. It is read from its beginning at every start, and the last segment is never compacted: that one is kept short.
+pub const TOPIC_SETTINGS: [(&str, &str); 2] = [("cleanup.policy", "compact"), ("segment.bytes", "16777216")];
+
+/// `max.message.bytes` of every topic that holds rows: Kafka's default of 1 MiB is less than one row may have.
+pub const LARGEST_RECORD: &str = "67108864";
+
 /// Stage 1's topic of a source.
 pub fn changes_topic(source: &str) -> String {
     format!("changes.{source}")

@@ -7,6 +7,7 @@
 
 pub mod checkpoint;
 pub mod envelope;
+pub mod progress;
 pub mod quarantine;
 mod row;
 pub mod stage2;

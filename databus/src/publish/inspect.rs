@@ -1,7 +1,7 @@
 //! Looks at the broker and the topics without making or changing any.
 
-use super::{kafka::LARGEST_RECORD, quiet::Quiet, stage1::ASK_TIMEOUT};
-use change_event::checkpoint::{self, changes_topic};
+use super::{quiet::Quiet, stage1::ASK_TIMEOUT};
+use change_event::checkpoint::{self, LARGEST_RECORD, changes_topic};
 use pipeline_config::Kafka;
 use rdkafka::{
     ClientConfig,

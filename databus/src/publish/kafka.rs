@@ -6,7 +6,7 @@
 use super::{PublishError, offsets::Offsets, pause::Pause, quiet::Quiet, requests, tally::Tally};
 use crate::stream::{ChangeSink, Mark as TableMark};
 use change_event::{
-    checkpoint::{self, Checkpoint, changes_topic},
+    checkpoint::{self, Checkpoint, LARGEST_RECORD, changes_topic},
     envelope::Op,
 };
 use pipeline_config::Kafka;
@@ -33,9 +33,6 @@ const ACKNOWLEDGED_SOON: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_micros(200);
 /// The coordinator aborts a transaction that is open for longer.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Bytes of the largest record that is published: 64 MiB.
-pub(super) const LARGEST_RECORD: &str = "67108864";
 
 /// The transactional producer of one source.
 pub(crate) struct Publisher {

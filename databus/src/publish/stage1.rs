@@ -1,7 +1,7 @@
 //! The topics of one source: made where they are missing, checked, and read for what is in them already.
 
-use super::{PublishError, kafka::LARGEST_RECORD, quiet::Quiet, requests};
-use change_event::checkpoint::{self, Checkpoint, changes_topic};
+use super::{PublishError, quiet::Quiet, requests};
+use change_event::checkpoint::{self, Checkpoint, LARGEST_RECORD, changes_topic};
 use pipeline_config::Kafka;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
@@ -83,10 +83,10 @@ impl Stage1 {
             .set("retention.ms", &retention)
             // the broker's default of 1 MiB is less than one row may have
             .set("max.message.bytes", LARGEST_RECORD);
-        let checkpoints = NewTopic::new(checkpoint::TOPIC, 1, TopicReplication::Fixed(-1))
-            .set("cleanup.policy", "compact")
-            // read from its beginning at every start, and the last segment is never compacted: keep it short
-            .set("segment.bytes", "16777216");
+        let checkpoints = NewTopic::new(checkpoint::TOPIC, 1, TopicReplication::Fixed(-1));
+        let checkpoints = checkpoint::TOPIC_SETTINGS
+            .iter()
+            .fold(checkpoints, |topic, (name, value)| topic.set(name, value));
         let options =
             AdminOptions::new().request_timeout(Some(ASK_TIMEOUT)).operation_timeout(Some(ASK_TIMEOUT));
         let requests = NewTopic::new(requests::TOPIC, 1, TopicReplication::Fixed(-1))

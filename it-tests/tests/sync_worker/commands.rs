@@ -15,7 +15,7 @@ fn migrations_at_the_same_time_wait_for_each_other() -> Result<()> {
             .collect();
         all.into_iter().try_for_each(|one| one.join().map_err(|_| anyhow::anyhow!("a thread panicked"))?)
     })?;
-    assert_eq!(world.store_sql("SELECT COUNT(*) FROM _sqlx_migrations")?.trim(), "2");
+    assert_eq!(world.store_sql("SELECT COUNT(*) FROM _sqlx_migrations")?.trim(), "3");
     Ok(())
 }
 

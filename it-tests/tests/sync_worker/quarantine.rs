@@ -108,6 +108,9 @@ fn a_row_that_was_set_aside_and_is_gone_or_no_bill_any_more_is_healed_and_ends_n
     let bad = |id| poison(&good(id));
     let mut without_payer = bad(2);
     without_payer["payer_merchant_id"] = Value::Null;
+    // larger than Kafka takes unless it is told to
+    let mut large = bad(4);
+    large["picture"] = json!("x".repeat(2 << 20));
     feed.commit(
         &world.changes(),
         &[
@@ -118,6 +121,7 @@ fn a_row_that_was_set_aside_and_is_gone_or_no_bill_any_more_is_healed_and_ends_n
             keyed(2, world.change(5, Some(&bad(2)), Some(&without_payer))),
             // it had a bill, which stays as it was until the row is well again
             keyed(3, world.change(6, Some(&good(3)), Some(&bad(3)))),
+            keyed(4, world.change(7, None, Some(&large))),
         ],
     )?;
     world.wait_for(&held(
@@ -127,6 +131,7 @@ fn a_row_that_was_set_aside_and_is_gone_or_no_bill_any_more_is_healed_and_ends_n
             (21, "payee", 2, 5, false, "a"),
             (30, "payer", 3, 3, false, "a"),
             (31, "payee", 3, 6, false, "a"),
+            (41, "payee", 4, 7, false, "a"),
         ],
     ))?;
     wait_for_table(
@@ -135,6 +140,7 @@ fn a_row_that_was_set_aside_and_is_gone_or_no_bill_any_more_is_healed_and_ends_n
             "router 1 orders payer {\"order_id\":1} 10 1 0 1 healed 1",
             "router 1 orders payer {\"order_id\":2} 20 2 1 1 healed 1",
             "router 1 orders payer {\"order_id\":3} 30 6 5 1 open 1",
+            "router 1 orders payer {\"order_id\":4} 40 7 6 1 open 1",
         ],
     )?;
     Ok(())

@@ -7,6 +7,7 @@ use std::{
 
 use crate::shared::{stack, unique};
 use anyhow::{Context, Result};
+use change_event::checkpoint::LARGEST_RECORD;
 use it_tests::{
     harness::{Deployment, Not, Stack, http::get_ok, wait_until},
     topic::{Record, read_all},
@@ -190,6 +191,7 @@ impl Feed {
             .set("bootstrap.servers", brokers)
             .set("transactional.id", transactional_id)
             .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", LARGEST_RECORD)
             .create()?;
         producer.init_transactions(SOON)?;
         Ok(Self { producer })

@@ -8,8 +8,11 @@
 //!                                                  └─► offset, with the last seq as its metadata ─► commit
 //! ```
 //!
+//! Behind the bills that a checkpoint covers, a progress mark goes to every partition (G10).
+//!
 //! The offset and the last seq commit in the transaction of the records they cover, so both are exact after any crash.
 
+mod marks;
 mod position;
 mod stage;
 

@@ -2,6 +2,7 @@
 //! know rdkafka.
 
 mod aside;
+mod mark;
 mod membership;
 
 use std::{
@@ -23,7 +24,7 @@ use service_kit::Shutdown;
 
 use crate::{kafka, mapping::Mapper, metrics::Metrics, quarantine::Open};
 
-use super::{RouterError, position::Position};
+use super::{RouterError, marks::Marks, position::Position};
 use membership::Context;
 
 /// How long an idle poll lasts: also how soon a stop is noticed.
@@ -104,7 +105,7 @@ fn until_interrupted(settings: &Settings, shutdown: &Shutdown) -> Result<(), Rou
 /// never locked across a poll.
 enum Active {
     Standby,
-    Routing(Stage),
+    Routing(Box<Stage>),
     Failed(RouterError),
 }
 
@@ -121,6 +122,9 @@ struct Stage {
     aborted: bool,
     /// What of the source is set aside, with everything of the open transaction.
     aside: Open,
+    /// Where databus says how far it is.
+    checkpoints: BaseConsumer<kafka::Quiet>,
+    marks: Marks,
 }
 
 #[derive(Clone, Copy)]
@@ -164,7 +168,10 @@ impl Router<'_> {
         }
         match &mut *lock(&self.active) {
             Active::Standby => Ok(()),
-            Active::Routing(stage) => self.commit(stage),
+            Active::Routing(stage) => {
+                self.mark(stage)?;
+                self.commit(stage)
+            }
             failed => match std::mem::replace(failed, Active::Standby) {
                 Active::Failed(error) => Err(error),
                 Active::Standby | Active::Routing(_) => Ok(()),
@@ -177,6 +184,9 @@ impl Router<'_> {
         let offset = message.offset();
         // a transaction that was aborted is read again from its start: what is behind that is known already
         self.begin(stage)?;
+        if let Some(open) = &mut stage.open {
+            open.records += 1;
+        }
         let metrics = &self.settings.metrics;
         metrics.records.with_label_values(&[&self.group]).inc();
         let Some(value) = message.payload() else {
@@ -232,12 +242,9 @@ impl Router<'_> {
     }
 
     fn begin(&self, stage: &mut Stage) -> Result<(), RouterError> {
-        match &mut stage.open {
-            Some(open) => open.records += 1,
-            None => {
-                stage.producer.begin_transaction().map_err(|error| self.failed(stage, &error))?;
-                stage.open = Some(OpenTransaction { since: Instant::now(), records: 1 });
-            }
+        if stage.open.is_none() {
+            stage.producer.begin_transaction().map_err(|error| self.failed(stage, &error))?;
+            stage.open = Some(OpenTransaction { since: Instant::now(), records: 0 });
         }
         Ok(())
     }
@@ -270,6 +277,7 @@ impl Router<'_> {
                 stage.open = None;
                 stage.committed = stage.read;
                 stage.aside.keep();
+                stage.marks.keep();
                 stage.aborted = false;
                 Ok(())
             }
@@ -311,6 +319,7 @@ impl Router<'_> {
         stage.aborted = true;
         stage.read = stage.committed;
         stage.aside.undo();
+        stage.marks.undo();
         let back = Offset::Offset(stage.committed.offset);
         self.consumer.seek(&self.topic, 0, back, ASK_TIMEOUT).map_err(|error| self.failed(stage, &error))
     }

@@ -3,9 +3,9 @@
 pub mod elasticsearch;
 pub mod mysql;
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
-use change_event::{quarantine::Stage, stage2::BillRecord};
+use change_event::{progress::Mark, quarantine::Stage, stage2::BillRecord};
 
 /// A place that holds the newest state of every bill.
 ///
@@ -27,6 +27,13 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Writes one folded batch.
     fn write(&self, batch: &[BillRecord]) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// How often progress is stored at most.
+    fn mark_every(&self) -> Duration;
+
+    /// Stores how far sources are in partitions of `topic`, once readers of the sink see all that the marks cover. A mark that says less than
+    /// the one that is stored changes nothing. An error is transient: the next mark says more.
+    fn mark(&self, topic: &str, marks: &[(i32, Mark)]) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// A batch that was not wholly written.

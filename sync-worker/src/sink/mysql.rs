@@ -1,8 +1,10 @@
 //! The bill store: multi-row upserts gated on the version.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use change_event::{
+    Timestamp,
+    progress::Mark,
     quarantine::Stage,
     stage2::{BillOp, BillRecord},
 };
@@ -85,6 +87,20 @@ impl Sink for BillStore {
         Stage::BillStore
     }
 
+    fn mark_every(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    async fn mark(&self, topic: &str, marks: &[(i32, Mark)]) -> Result<(), String> {
+        // safe: the text is built from constants and the number of marks alone; every value is bound
+        let query = sqlx::query(AssertSqlSafe(mark_statement(marks.len())));
+        let bound = marks.iter().fold(query, |query, (partition, mark)| {
+            let query = query.bind(topic).bind(partition).bind(&mark.source).bind(mark.seq.get());
+            query.bind(&mark.gtid).bind(mark.as_of.map(Timestamp::to_datetime))
+        });
+        bound.execute(&self.pool).await.map(drop).map_err(|error| error.to_string())
+    }
+
     async fn write(&self, batch: &[BillRecord]) -> Result<(), SinkError> {
         let Err(error) = self.apply(batch).await else { return Ok(()) };
         if !is_about_the_rows(&error) {
@@ -112,6 +128,23 @@ impl Sink for BillStore {
         // all went in by halves: what was in the way is gone
         if refused.is_empty() { Ok(()) } else { Err(SinkError::Definite { refused, left: Vec::new() }) }
     }
+}
+
+/// Marks gated by what they say: `seq` last, for the conditions before it must still see the old one. The same seq again is a later look
+/// at a source that stands still.
+fn mark_statement(marks: usize) -> String {
+    let gated = ["gtid", "as_of", "marked_at"].map(|column| {
+        let newer =
+            "VALUES(seq) > seq OR (VALUES(seq) = seq AND COALESCE(VALUES(as_of) >= as_of, as_of IS NULL))";
+        format!("{column} = IF({newer}, VALUES({column}), {column})")
+    });
+    // as_of last of those: the others' conditions look at it
+    let [gtid, as_of, marked_at] = gated;
+    format!(
+        "INSERT INTO progress (topic, topic_partition, source, seq, gtid, as_of, marked_at) VALUES {} \
+         ON DUPLICATE KEY UPDATE {gtid}, {marked_at}, {as_of}, seq = GREATEST(seq, VALUES(seq))",
+        vec!["(?,?,?,?,?,?,UTC_TIMESTAMP(3))"; marks].join(",")
+    )
 }
 
 /// The two halves of a range, or the range itself where it has but one row.

@@ -5,13 +5,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use change_event::stage2::BillRecord;
+use change_event::{
+    progress::{self, Mark},
+    stage2::BillRecord,
+};
 use pipeline_config::Kafka;
 use rdkafka::{
     ClientContext, Message, Offset, Statistics, TopicPartitionList,
     config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext},
     error::KafkaError,
+    message::Headers as _,
     types::RDKafkaRespErr,
 };
 use service_kit::Shutdown;
@@ -126,6 +130,8 @@ struct State {
     /// Offsets of durable batches that are not committed yet.
     durable: Offsets,
     committed_at: Option<Instant>,
+    /// When progress was last handed to the sink.
+    marked_at: Option<Instant>,
     paused: bool,
     failed: Option<WriterError>,
 }
@@ -162,7 +168,8 @@ impl<S: Sink> Writer<'_, S> {
             let patience = if full && !state.paused { PATIENCE } else { Duration::ZERO };
             self.settle(&mut state, write.wait(patience))?;
         }
-        if state.under_way.is_none() && !state.filling.is_empty() {
+        let marks_wait = state.filling.has_marks() && self.marks_are_due(&state);
+        if state.under_way.is_none() && (marks_wait || !state.filling.is_empty()) {
             let waited = state.filling_since.map_or(Duration::MAX, |since| since.elapsed());
             if full || waited >= self.settings.max_wait {
                 self.hand_over(&mut state);
@@ -188,17 +195,33 @@ impl<S: Sink> Writer<'_, S> {
     fn settle(&self, state: &mut State, progress: Progress) -> Result<(), WriterError> {
         match progress {
             Progress::UnderWay(write) => state.under_way = Some(write),
-            Progress::Durable(offsets) => state.durable.extend(offsets),
+            Progress::Durable(offsets, unmarked) => {
+                state.durable.extend(offsets);
+                state.filling.hold_back(unmarked);
+            }
             Progress::Died => return Err(WriterError::Died { group: self.sink.group().to_owned() }),
         }
         Ok(())
     }
 
     fn hand_over(&self, state: &mut State) {
-        let batch = std::mem::take(&mut state.filling).finish();
+        let mut batch = std::mem::take(&mut state.filling).finish();
         state.filling_since = None;
+        if !batch.marks.is_empty() {
+            if self.marks_are_due(state) {
+                state.marked_at = Some(Instant::now());
+            } else {
+                state.filling.hold_back(std::mem::take(&mut batch.marks));
+            }
+        }
         let metrics = &self.settings.metrics;
-        state.under_way = Some(HandOver::start(&self.runtime, &self.sink, &self.outbox, metrics, batch));
+        let topic = &self.settings.kafka.bills_topic;
+        state.under_way =
+            Some(HandOver::start(&self.runtime, &self.sink, &self.outbox, metrics, topic, batch));
+    }
+
+    fn marks_are_due(&self, state: &State) -> bool {
+        state.marked_at.is_none_or(|at| at.elapsed() >= self.sink.mark_every())
     }
 
     /// Pauses while a full batch waits for a slow sink, so that polling goes on and the group keeps this member.
@@ -235,7 +258,14 @@ impl<S: Sink> Writer<'_, S> {
             match message.payload() {
                 None => {
                     marks.inc();
-                    state.filling.pass(partition, offset);
+                    match progress(&message) {
+                        None => state.filling.pass(partition, offset),
+                        Some(Ok(mark)) => state.filling.mark(partition, offset, mark),
+                        Some(Err(cause)) => {
+                            let (group, topic) = (group.to_owned(), message.topic().to_owned());
+                            return Err(WriterError::NotABill { group, topic, partition, offset, cause });
+                        }
+                    }
                 }
                 Some(value) => {
                     let record: BillRecord =
@@ -278,7 +308,7 @@ impl<S: Sink> Writer<'_, S> {
     fn drain(&self) {
         let mut state = lock(&self.state);
         match state.under_way.take().map(|write| write.wait(DRAIN_DEADLINE)) {
-            Some(Progress::Durable(offsets)) => state.durable.extend(offsets),
+            Some(Progress::Durable(offsets, _)) => state.durable.extend(offsets),
             Some(Progress::UnderWay(write)) => write.abandon(),
             Some(Progress::Died) => tracing::warn!("the last write died; its offsets stay"),
             None => {}
@@ -302,6 +332,13 @@ fn commit(consumer: &BaseConsumer<Context>, topic: &str, state: &mut State, mode
     if let Err(error) = consumer.commit(&offsets, mode) {
         tracing::warn!(topic, %error, "offsets not committed; their records may be read again");
     }
+}
+
+/// The progress mark that a record without a value holds; other marks hold none.
+fn progress(message: &impl Message) -> Option<Result<Mark, String>> {
+    let header =
+        message.headers().and_then(|headers| headers.iter().find(|header| header.key == progress::HEADER))?;
+    Some(serde_json::from_slice(header.value.unwrap_or_default()).map_err(|error| error.to_string()))
 }
 
 /// The consumer group: the sink's name, and the topic's where that is not the usual one, so that two deployments on one broker
@@ -423,7 +460,11 @@ impl Context {
             let mut state = lock(&self.state);
             state.filling.forget(&gone);
             match state.under_way.take().map(|write| write.wait(DRAIN_DEADLINE)) {
-                Some(Progress::Durable(offsets)) => state.durable.extend(offsets),
+                Some(Progress::Durable(offsets, mut unmarked)) => {
+                    state.durable.extend(offsets);
+                    unmarked.retain(|(partition, _)| !gone.contains(partition));
+                    state.filling.hold_back(unmarked);
+                }
                 // it also holds records of partitions that stay, so it goes on; what is gone is not ours to commit any more
                 Some(Progress::UnderWay(mut write)) => {
                     write.forget(&gone);

@@ -1,8 +1,9 @@
-//! A batch in the making: the newest record of each bill, where it was read, and how far the input has been read. Pure.
+//! A batch in the making: the newest record of each bill, where it was read, the newest progress marks, and how far the input has
+//! been read. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
-use change_event::stage2::BillRecord;
+use change_event::{progress::Mark, stage2::BillRecord};
 
 /// Next offset to read, by partition.
 pub type Offsets = BTreeMap<i32, i64>;
@@ -23,7 +24,9 @@ pub struct Batch {
     pub records: Vec<BillRecord>,
     /// Where each of them was read.
     pub places: Vec<Place>,
-    /// The offsets that are passed with them.
+    /// The newest progress marks behind them, with their partitions.
+    pub marks: Vec<(i32, Mark)>,
+    /// The offsets that are passed with all this.
     pub offsets: Offsets,
 }
 
@@ -44,6 +47,8 @@ impl Batch {
 #[derive(Default)]
 pub struct Fold {
     newest: HashMap<(u64, String), (Place, BillRecord)>,
+    /// By partition and source.
+    marks: BTreeMap<(i32, String), Mark>,
     next: Offsets,
     records: usize,
 }
@@ -60,6 +65,31 @@ impl Fold {
             _ => {
                 self.newest.insert(key, (Place { partition, offset }, record));
             }
+        }
+    }
+
+    /// Takes a progress mark of a partition, read at `offset`.
+    pub fn mark(&mut self, partition: i32, offset: i64, mark: Mark) {
+        self.pass(partition, offset);
+        self.hold(partition, mark);
+    }
+
+    fn hold(&mut self, partition: i32, mark: Mark) {
+        let key = (partition, mark.source.clone());
+        if self.marks.get(&key).is_none_or(|held| mark.reaches(held)) {
+            self.marks.insert(key, mark);
+        }
+    }
+
+    /// Whether progress marks wait.
+    pub fn has_marks(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
+    /// Puts marks off to a later batch.
+    pub fn hold_back(&mut self, marks: Vec<(i32, Mark)>) {
+        for (partition, mark) in marks {
+            self.hold(partition, mark);
         }
     }
 
@@ -81,6 +111,7 @@ impl Fold {
     /// Forgets what came from these partitions: another writer reads it again.
     pub fn forget(&mut self, partitions: &[i32]) {
         self.newest.retain(|_, (place, _)| !partitions.contains(&place.partition));
+        self.marks.retain(|(partition, _), _| !partitions.contains(partition));
         self.next.retain(|partition, _| !partitions.contains(partition));
         self.records = self.newest.len();
     }
@@ -92,7 +123,8 @@ impl Fold {
             (a.bill.account_id, a.bill.bill_id.as_str()).cmp(&(b.bill.account_id, b.bill.bill_id.as_str()))
         });
         let (places, records) = folded.into_iter().unzip();
-        Batch { records, places, offsets: self.next }
+        let marks = self.marks.into_iter().map(|((partition, _), mark)| (partition, mark)).collect();
+        Batch { records, places, marks, offsets: self.next }
     }
 }
 
@@ -133,6 +165,30 @@ mod tests {
             (batch.records.len(), batch.records[0].bill.account_id, batch.places[0].offset),
             (1, 2, 0)
         );
+    }
+
+    #[test]
+    fn marks_are_folded_by_partition_and_source_and_can_wait_for_a_later_batch() {
+        let mark = |source: &str, seq: i64| Mark {
+            source: source.to_owned(),
+            seq: change_event::Version::try_from(seq).unwrap(),
+            gtid: None,
+            as_of: None,
+        };
+        let mut fold = Fold::default();
+        fold.mark(0, 5, mark("a", 3));
+        fold.mark(0, 6, mark("a", 4));
+        fold.mark(0, 7, mark("b", 1));
+        fold.mark(1, 2, mark("a", 2));
+        let batch = fold.finish();
+        assert_eq!(batch.offsets, Offsets::from([(0, 8), (1, 3)]));
+        assert_eq!(batch.marks, [(0, mark("a", 4)), (0, mark("b", 1)), (1, mark("a", 2))]);
+        let mut later = Fold::default();
+        later.mark(0, 8, mark("a", 9));
+        later.hold_back(batch.marks);
+        later.forget(&[1]);
+        assert!(later.has_marks());
+        assert_eq!(later.finish().marks, [(0, mark("a", 9)), (0, mark("b", 1))]);
     }
 
     #[test]

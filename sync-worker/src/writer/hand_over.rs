@@ -9,6 +9,7 @@ use std::{
 };
 
 use backon::BackoffBuilder as _;
+use change_event::progress::Mark;
 use tokio::{runtime::Handle, task::AbortHandle};
 
 use crate::{
@@ -25,7 +26,8 @@ const REMINDER: Duration = Duration::from_secs(30);
 
 /// A batch that is being written.
 pub(super) struct HandOver {
-    done: Receiver<()>,
+    /// Marks that the sink did not take.
+    done: Receiver<Vec<(i32, Mark)>>,
     task: AbortHandle,
     offsets: Offsets,
     started: Instant,
@@ -34,8 +36,8 @@ pub(super) struct HandOver {
 /// How it stands.
 pub(super) enum Progress {
     UnderWay(HandOver),
-    /// These offsets may be committed.
-    Durable(Offsets),
+    /// These offsets may be committed; these marks were not stored.
+    Durable(Offsets, Vec<(i32, Mark)>),
     /// The task ended without a word: it panicked, and what is durable is not known.
     Died,
 }
@@ -47,15 +49,27 @@ impl HandOver {
         sink: &Arc<S>,
         outbox: &Outbox,
         metrics: &Metrics,
+        topic: &str,
         mut batch: Batch,
     ) -> Self {
         let (sender, done) = sync_channel(1);
         let (sink, outbox, metrics) = (Arc::clone(sink), outbox.clone(), metrics.clone());
-        let offsets = std::mem::take(&mut batch.offsets);
+        let (offsets, marks) = (std::mem::take(&mut batch.offsets), std::mem::take(&mut batch.marks));
+        let topic = topic.to_owned();
         let task = runtime.spawn(async move {
-            write(sink.as_ref(), &outbox, &metrics, batch).await;
+            if !batch.records.is_empty() {
+                write(sink.as_ref(), &outbox, &metrics, batch).await;
+            }
+            let mut unmarked = Vec::new();
+            if !marks.is_empty()
+                && let Err(cause) = sink.mark(&topic, &marks).await
+            {
+                metrics.retries.with_label_values(&[sink.group()]).inc();
+                tracing::debug!(group = sink.group(), cause, "progress is not stored, trying again");
+                unmarked = marks;
+            }
             // the receiver is gone only when nobody wants to know any more
-            let _ = sender.send(());
+            let _ = sender.send(unmarked);
         });
         Self { done, task: task.abort_handle(), offsets, started: Instant::now() }
     }
@@ -63,7 +77,7 @@ impl HandOver {
     /// Waits up to `timeout` for the end.
     pub(super) fn wait(self, timeout: Duration) -> Progress {
         match self.done.recv_timeout(timeout) {
-            Ok(()) => Progress::Durable(self.offsets),
+            Ok(unmarked) => Progress::Durable(self.offsets, unmarked),
             Err(RecvTimeoutError::Timeout) => Progress::UnderWay(self),
             Err(RecvTimeoutError::Disconnected) => Progress::Died,
         }

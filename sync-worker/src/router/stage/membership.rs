@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use change_event::quarantine;
+use change_event::{
+    checkpoint::{self, LARGEST_RECORD},
+    quarantine,
+};
 use pipeline_config::Kafka;
 use rdkafka::{
     ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
@@ -17,7 +20,7 @@ use rdkafka::{
 };
 
 use super::{
-    super::{RouterError, position::Position},
+    super::{RouterError, marks::Marks, position::Position},
     ASK_TIMEOUT, Active, Stage, TRANSACTION_TIMEOUT, lock,
 };
 use crate::{
@@ -88,7 +91,7 @@ impl Context {
         match self.try_take_over(consumer, partitions) {
             Ok(stage) => {
                 tracing::info!(topic = self.topic, offset = stage.read.offset, seq = %stage.read.last_seq, "routing");
-                Active::Routing(stage)
+                Active::Routing(Box::new(stage))
             }
             Err(TakeOverError::Definite(error)) => Active::Failed(error),
             Err(TakeOverError::Transient(cause)) => {
@@ -122,10 +125,31 @@ impl Context {
             })?,
         };
         let aside = self.set_aside()?;
+        let checkpoints = self.checkpoints()?;
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&self.topic, 0, Offset::Offset(read.offset))?;
         consumer.incremental_assign(&assignment)?;
-        Ok(Stage { producer, read, open: None, committed: read, aborted: false, aside })
+        Ok(Stage {
+            producer,
+            read,
+            open: None,
+            committed: read,
+            aborted: false,
+            aside,
+            checkpoints,
+            marks: Marks::default(),
+        })
+    }
+
+    /// A reader of the checkpoints from their start: the topic is compacted, and those of old are passed at once.
+    fn checkpoints(&self) -> Result<BaseConsumer<kafka::Quiet>, KafkaError> {
+        // the client wants a group's name, and nothing is ever committed under it
+        let settings = kafka::consumer(&self.kafka, &format!("{}.checkpoints", self.group));
+        let consumer: BaseConsumer<kafka::Quiet> = settings.create_with_context(kafka::Quiet)?;
+        let mut partition = TopicPartitionList::new();
+        partition.add_partition_offset(checkpoint::TOPIC, 0, Offset::Beginning)?;
+        consumer.assign(&partition)?;
+        Ok(consumer)
     }
 
     /// What of this source is set aside: final for the same reason.
@@ -156,6 +180,7 @@ impl Context {
             .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string())
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
+            .set("message.max.bytes", LARGEST_RECORD)
             .set("linger.ms", "1")
             .set("batch.size", "524288")
             .set("queue.buffering.max.messages", "200000")
@@ -166,8 +191,9 @@ impl Context {
     /// Ends the open transaction without effect: its input is read again by the next owner.
     fn give_up(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> Active {
         let was = std::mem::replace(&mut *lock(&self.active), Active::Standby);
-        if let Active::Routing(Stage { producer, open: Some(_), .. }) = &was
-            && let Err(error) = producer.abort_transaction(ASK_TIMEOUT)
+        if let Active::Routing(stage) = &was
+            && stage.open.is_some()
+            && let Err(error) = stage.producer.abort_transaction(ASK_TIMEOUT)
         {
             // the next owner's init_transactions ends it
             tracing::warn!(topic = self.topic, %error, "open transaction left to the next owner");

@@ -2,6 +2,7 @@
 
 use change_event::{
     Timestamp, Version,
+    progress::Mark,
     stage2::{BillOp, BillRecord},
 };
 use serde::Serialize;
@@ -93,6 +94,24 @@ pub(super) fn bulk_body(batch: &[BillRecord]) -> Result<String, serde_json::Erro
         body.push_str(&serde_json::to_string(&Action { index: target })?);
         body.push('\n');
         body.push_str(&serde_json::to_string(&Document::of(record))?);
+        body.push('\n');
+    }
+    Ok(body)
+}
+
+/// Progress marks as a bulk body; `{topic}.{partition}.{source}` names each. Equal versions pass: a source that stands still is looked at
+/// again and again.
+pub(super) fn marks_body(topic: &str, marks: &[(i32, Mark)]) -> Result<String, serde_json::Error> {
+    let mut body = String::new();
+    for (partition, mark) in marks {
+        let id = format!("{topic}.{partition}.{}", mark.source);
+        let target = Target { _id: &id, version: mark.seq.get(), version_type: "external_gte" };
+        body.push_str(&serde_json::to_string(&Action { index: target })?);
+        body.push('\n');
+        let document = serde_json::json!({
+            "topic": topic, "topic_partition": partition, "source": mark.source, "seq": mark.seq, "gtid": mark.gtid, "as_of": mark.as_of,
+        });
+        body.push_str(&document.to_string());
         body.push('\n');
     }
     Ok(body)

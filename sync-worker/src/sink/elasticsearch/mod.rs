@@ -6,7 +6,7 @@ mod verdict;
 
 use std::time::Duration;
 
-use change_event::{quarantine::Stage, stage2::BillRecord};
+use change_event::{progress::Mark, quarantine::Stage, stage2::BillRecord};
 use elasticsearch::{
     Elasticsearch,
     auth::Credentials,
@@ -136,6 +136,11 @@ impl BillIndex {
         &self.alias
     }
 
+    /// The index that holds how far sources are.
+    pub fn progress(&self) -> String {
+        format!("{}-progress", self.alias)
+    }
+
     async fn exchange(
         &self,
         method: Method,
@@ -160,6 +165,33 @@ impl BillIndex {
 impl Sink for BillIndex {
     fn stage(&self) -> Stage {
         Stage::BillIndex
+    }
+
+    fn mark_every(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    async fn mark(&self, topic: &str, marks: &[(i32, Mark)]) -> Result<(), String> {
+        // what the marks cover is searchable only from here on
+        let path = format!("/{}/_refresh", self.alias);
+        let (status, answer) =
+            self.send(Method::Post, &path, None).await.map_err(|error| error.to_string())?;
+        if status != 200 {
+            return Err(self.refused(&format!("POST {path}"), status, &answer).to_string());
+        }
+        let body = document::marks_body(topic, marks).map_err(|error| error.to_string())?;
+        let path = format!(
+            "/{}/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason",
+            self.progress()
+        );
+        let (status, text) = self
+            .exchange(Method::Post, &path, "application/x-ndjson", Some(body))
+            .await
+            .map_err(|error| error.to_string())?;
+        match verdict::judge(status, &text, marks.len()) {
+            Verdict::Durable => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
     }
 
     async fn write(&self, batch: &[BillRecord]) -> Result<(), SinkError> {

@@ -6,8 +6,18 @@ use serde_json::{Value, json};
 use super::{BillIndex, IndexError};
 
 impl BillIndex {
-    /// Creates `<alias>-v1` with the alias on it, unless the alias is already there. Returns what it did.
+    /// Creates `<alias>-v1` with the alias on it, unless the alias is already there, and `<alias>-progress`. Returns what it did.
     pub async fn migrate(&self) -> Result<String, IndexError> {
+        let done = self.migrate_bills().await?;
+        let path = format!("/{}", self.progress());
+        let (status, answer) = self.send(Method::Put, &path, Some(progress_definition())).await?;
+        if status == 200 || answer["error"]["type"] == "resource_already_exists_exception" {
+            return Ok(done);
+        }
+        Err(self.refused(&format!("PUT {path}"), status, &answer))
+    }
+
+    async fn migrate_bills(&self) -> Result<String, IndexError> {
         match self.check().await {
             Ok(index) => return Ok(format!("alias {} stands on {index}", self.alias)),
             Err(IndexError::NoAlias { .. }) => {}
@@ -51,6 +61,20 @@ impl BillIndex {
         let body = answer.to_string().chars().take(300).collect();
         IndexError::Refused { url: self.url.clone(), request: request.to_owned(), status, body }
     }
+}
+
+fn progress_definition() -> Value {
+    let keyword = json!({ "type": "keyword" });
+    json!({
+        "settings": { "number_of_shards": 1, "number_of_replicas": 0 },
+        "mappings": {
+            "dynamic": "strict",
+            "properties": {
+                "topic": keyword, "topic_partition": { "type": "integer" }, "source": keyword, "seq": { "type": "long" },
+                "gtid": keyword, "as_of": { "type": "date_nanos" },
+            },
+        },
+    })
 }
 
 fn definition(refresh_interval_ms: u128) -> Value {
