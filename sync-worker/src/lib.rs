@@ -13,6 +13,7 @@
 //!                                                        IF(VALUES(version) >= version)   external_gte     (G5)
 //! ```
 //!
+//! A TRUNCATE reaches every partition as a barrier, which ends what is older (G5).
 //! Behind the bills of each checkpoint the router writes a progress mark to every partition; the sinks keep the newest (G10).
 //! What cannot become a bill is set aside by the router in the same transaction: [`quarantine`] (G8).
 //!

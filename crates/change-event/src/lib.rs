@@ -5,6 +5,7 @@
 //!                    └ source.seq = Version, dense per source                └ version gates both sinks
 //! ```
 
+pub mod barrier;
 pub mod checkpoint;
 pub mod envelope;
 pub mod progress;

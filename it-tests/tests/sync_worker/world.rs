@@ -15,6 +15,7 @@ use it_tests::{
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer},
+    message::{Header, OwnedHeaders},
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use serde_json::{Value, json};
@@ -213,6 +214,18 @@ impl Feed {
                 record = back;
             }
         }
+        self.producer.commit_transaction(SOON)?;
+        Ok(())
+    }
+
+    /// Commits a record without key and value, as marks are.
+    pub(super) fn mark(&self, topic: &str, headers: &[(&str, &str)]) -> Result<()> {
+        let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(*value) })
+        });
+        self.producer.begin_transaction()?;
+        let record: BaseRecord<'_, str, str> = BaseRecord::to(topic).headers(headers);
+        self.producer.send(record).map_err(|(error, _)| error)?;
         self.producer.commit_transaction(SOON)?;
         Ok(())
     }

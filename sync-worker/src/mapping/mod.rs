@@ -72,6 +72,21 @@ impl Mapper {
         mapped
     }
 
+    /// The pipelines that read this table.
+    pub fn of_table(&self, source: &str, database: &str, table: &str) -> Vec<String> {
+        let reads = |pipeline: &&Pipeline| {
+            *pipeline.source == *source
+                && pipeline.table.database() == database
+                && pipeline.table.table() == table
+        };
+        self.pipelines
+            .iter()
+            .map(|(pipeline, _)| pipeline)
+            .filter(reads)
+            .map(|pipeline| pipeline.name.to_string())
+            .collect()
+    }
+
     /// Whether this pipeline reads the change's table.
     pub fn reads(&self, pipeline: &str, change: &Change<'_>) -> bool {
         self.pipelines.iter().any(|(known, _)| *known.name == *pipeline && is_of_table(known, change))

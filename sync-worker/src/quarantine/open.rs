@@ -54,6 +54,14 @@ impl Open {
         self.rows.get(row).map_or(&[], Vec::as_slice)
     }
 
+    /// Those of these pipelines whose last image is older than this version.
+    pub(crate) fn older_of(&self, source: &str, pipelines: &[String], version: Version) -> Vec<Key> {
+        let of = |entry: &&Entry| {
+            entry.key.source == source && pipelines.contains(&entry.key.pipeline) && entry.version < version
+        };
+        self.rows.values().flatten().filter(of).map(|entry| entry.key.clone()).collect()
+    }
+
     /// This image is refused; answers how many were so far, and when the first was. The same image again does not count.
     pub(crate) fn set_aside(&mut self, key: Key, version: Version, now_ms: i64) -> (u32, i64) {
         self.remember(&key.row);
@@ -154,6 +162,19 @@ mod tests {
             [Entry { key: key(1, "payer"), version: at(10), attempts: 1, first_ms: 10 }]
         );
         assert!(open.of_row("3").is_empty());
+    }
+
+    #[test]
+    fn a_barrier_ends_what_is_older_in_its_pipelines_alone() {
+        let mut open = Open::default();
+        for (row, version) in [(1, 4), (2, 5), (3, 6)] {
+            open.set_aside(key(row, "payer"), at(version), 10);
+        }
+        let mut older = open.older_of("s", &["p".to_owned()], at(6));
+        older.sort();
+        assert_eq!(older, [key(1, "payer"), key(2, "payer")]);
+        assert!(open.older_of("s", &["other".to_owned()], at(6)).is_empty());
+        assert!(open.older_of("other", &["p".to_owned()], at(6)).is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
 
 use backon::BackoffBuilder as _;
 use change_event::{
+    barrier::Barrier,
     quarantine::{self, Facts, HEADER, Key, Stage},
     stage2::BillRecord,
 };
@@ -98,6 +99,11 @@ impl Outbox {
             open.of_row(&key.row).iter().any(|entry| entry.version < record.version).then_some(key)
         };
         records.iter().filter_map(heals).collect()
+    }
+
+    /// What a barrier heals: older bills of its pipelines are gone.
+    pub(crate) fn ended_by(&self, barrier: &Barrier) -> Vec<Key> {
+        self.open().older_of(&barrier.source, &barrier.pipelines, barrier.version)
     }
 
     /// Returns once it is durable.

@@ -2,6 +2,7 @@
 //! know rdkafka.
 
 mod aside;
+mod barrier;
 mod mark;
 mod membership;
 
@@ -25,6 +26,7 @@ use service_kit::Shutdown;
 use crate::{kafka, mapping::Mapper, metrics::Metrics, quarantine::Open};
 
 use super::{RouterError, marks::Marks, position::Position};
+use barrier::Truncate;
 use membership::Context;
 
 /// How long an idle poll lasts: also how soon a stop is noticed.
@@ -191,18 +193,17 @@ impl Router<'_> {
         metrics.records.with_label_values(&[&self.group]).inc();
         let Some(value) = message.payload() else {
             metrics.marks.with_label_values(&[&self.group]).inc();
-            let seq = mark_seq(message).map_err(|cause| RouterError::NotAChange {
+            let truncate = Truncate::read(message).map_err(|cause| RouterError::NotAChange {
                 topic: topic(),
                 offset,
                 cause,
             })?;
-            return match seq {
-                Some(seq) => self.advance(stage, offset, seq),
-                None => {
-                    stage.read.pass(offset);
-                    Ok(())
-                }
+            let Some(truncate) = truncate else {
+                stage.read.pass(offset);
+                return Ok(());
             };
+            self.advance(stage, offset, truncate.seq)?;
+            return self.end_all(stage, message, &truncate);
         };
         let change = Change::parse(value).map_err(|error| RouterError::NotAChange {
             topic: topic(),
@@ -359,17 +360,6 @@ impl Router<'_> {
     }
 }
 
-/// The seq of a record with a null value: a truncate has one in its headers, every other mark has none.
-fn mark_seq(message: &impl Message) -> Result<Option<Version>, String> {
-    use rdkafka::message::Headers;
-    let header =
-        message.headers().and_then(|headers| headers.iter().find(|header| header.key == "databus.seq"));
-    let Some(header) = header else { return Ok(None) };
-    let text = header.value.and_then(|value| std::str::from_utf8(value).ok());
-    let seq = text.and_then(|text| text.parse::<i64>().ok()).and_then(|seq| Version::try_from(seq).ok());
-    seq.map(Some).ok_or_else(|| format!("a mark whose header databus.seq is no version: {text:?}"))
-}
-
 /// Another producer with our transactional id is there. The coordinator says the same of a transaction that outlived its timeout
 /// (docs/adr/0002).
 fn taken_over(code: Option<RDKafkaErrorCode>, open_for: Option<Duration>) -> bool {
@@ -392,33 +382,6 @@ fn retried(deadline: Instant, ask: impl Fn() -> Result<(), KafkaError>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_truncate_takes_a_seq_and_other_marks_take_none() {
-        use rdkafka::{
-            Timestamp,
-            message::{Header, OwnedHeaders, OwnedMessage},
-        };
-        let mark = |seq: Option<&str>| {
-            let mut headers =
-                OwnedHeaders::new().insert(Header { key: "databus.mark", value: Some("truncate") });
-            if let Some(seq) = seq {
-                headers = headers.insert(Header { key: "databus.seq", value: Some(seq) });
-            }
-            OwnedMessage::new(
-                None,
-                None,
-                "changes.x".to_owned(),
-                Timestamp::NotAvailable,
-                0,
-                0,
-                Some(headers),
-            )
-        };
-        assert_eq!(mark_seq(&mark(Some("12"))), Ok(Some(Version::try_from(12).unwrap())));
-        assert_eq!(mark_seq(&mark(None)), Ok(None));
-        assert!(mark_seq(&mark(Some("-1"))).is_err() && mark_seq(&mark(Some("x"))).is_err());
-    }
 
     #[test]
     fn a_transaction_that_outlived_its_timeout_is_not_a_take_over() {

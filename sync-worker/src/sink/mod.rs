@@ -5,7 +5,7 @@ pub mod mysql;
 
 use std::{future::Future, time::Duration};
 
-use change_event::{progress::Mark, quarantine::Stage, stage2::BillRecord};
+use change_event::{barrier::Barrier, progress::Mark, quarantine::Stage, stage2::BillRecord};
 
 /// A place that holds the newest state of every bill.
 ///
@@ -27,6 +27,10 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Writes one folded batch.
     fn write(&self, batch: &[BillRecord]) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Leaves a tombstone with the barrier's version in place of every older bill of its pipelines, whatever partition it is of; answers how many.
+    /// An error is transient, and any part may be done then: the barrier is given again.
+    fn end_older(&self, barrier: &Barrier) -> impl Future<Output = Result<u64, String>> + Send;
 
     /// How often progress is stored at most.
     fn mark_every(&self) -> Duration;

@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use change_event::{
     Timestamp,
+    barrier::Barrier,
     progress::Mark,
     quarantine::Stage,
     stage2::{BillOp, BillRecord},
@@ -38,6 +39,8 @@ const GATED: [&str; 21] = [
     "committed_at",
     "version",
 ];
+/// Rows that are looked at by one statement when a table was emptied.
+const RANGE: u32 = 5_000;
 /// Rows of the largest statement: 23 placeholders each, below the protocol's 65,535, and where the rate levels off.
 const LARGEST: usize = 1000;
 
@@ -82,9 +85,57 @@ impl BillStore {
     }
 }
 
+impl BillStore {
+    /// Along the primary key, a range at a time: one statement over a large table would hold its locks for as long.
+    async fn end_in_ranges(&self, barrier: &Barrier) -> Result<u64, sqlx::Error> {
+        let mut ended = 0;
+        let mut after: Option<(u64, String)> = None;
+        loop {
+            let (account, bill) = after.clone().unwrap_or_default();
+            let last: Option<(u64, String)> = sqlx::query_as(
+                "SELECT account_id, bill_id FROM (SELECT account_id, bill_id FROM bill WHERE account_id > ? OR (account_id = ? AND bill_id > ?)
+                   ORDER BY account_id, bill_id LIMIT ?) AS ranged ORDER BY account_id DESC, bill_id DESC LIMIT 1",
+            )
+            .bind(account)
+            .bind(account)
+            .bind(&bill)
+            .bind(RANGE)
+            .fetch_optional(&self.pool)
+            .await?;
+            let Some(last) = last else { return Ok(ended) };
+            for pipeline in &barrier.pipelines {
+                let done = sqlx::query(
+                    "UPDATE bill SET deleted = TRUE, committed_at = ?, version = ?
+                     WHERE (account_id > ? OR (account_id = ? AND bill_id > ?)) AND (account_id < ? OR (account_id = ? AND bill_id <= ?))
+                       AND source = ? AND pipeline = ? AND version < ?",
+                )
+                .bind(barrier.committed_at.to_datetime())
+                .bind(barrier.version.get())
+                .bind(account)
+                .bind(account)
+                .bind(&bill)
+                .bind(last.0)
+                .bind(last.0)
+                .bind(&last.1)
+                .bind(&barrier.source)
+                .bind(pipeline)
+                .bind(barrier.version.get())
+                .execute(&self.pool)
+                .await?;
+                ended += done.rows_affected();
+            }
+            after = Some(last);
+        }
+    }
+}
+
 impl Sink for BillStore {
     fn stage(&self) -> Stage {
         Stage::BillStore
+    }
+
+    async fn end_older(&self, barrier: &Barrier) -> Result<u64, String> {
+        self.end_in_ranges(barrier).await.map_err(|error| error.to_string())
     }
 
     fn mark_every(&self) -> Duration {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use change_event::{
+    barrier::{self, Barrier},
     progress::{self, Mark},
     stage2::BillRecord,
 };
@@ -258,10 +259,11 @@ impl<S: Sink> Writer<'_, S> {
             match message.payload() {
                 None => {
                     marks.inc();
-                    match progress(&message) {
-                        None => state.filling.pass(partition, offset),
-                        Some(Ok(mark)) => state.filling.mark(partition, offset, mark),
-                        Some(Err(cause)) => {
+                    match Told::read(&message) {
+                        Ok(Told::Nothing) => state.filling.pass(partition, offset),
+                        Ok(Told::Progress(mark)) => state.filling.mark(partition, offset, mark),
+                        Ok(Told::Barrier(barrier)) => state.filling.barrier(partition, offset, barrier),
+                        Err(cause) => {
                             let (group, topic) = (group.to_owned(), message.topic().to_owned());
                             return Err(WriterError::NotABill { group, topic, partition, offset, cause });
                         }
@@ -334,11 +336,26 @@ fn commit(consumer: &BaseConsumer<Context>, topic: &str, state: &mut State, mode
     }
 }
 
-/// The progress mark that a record without a value holds; other marks hold none.
-fn progress(message: &impl Message) -> Option<Result<Mark, String>> {
-    let header =
-        message.headers().and_then(|headers| headers.iter().find(|header| header.key == progress::HEADER))?;
-    Some(serde_json::from_slice(header.value.unwrap_or_default()).map_err(|error| error.to_string()))
+/// What a record without a value says.
+enum Told {
+    Progress(Mark),
+    Barrier(Barrier),
+    Nothing,
+}
+
+impl Told {
+    fn read(message: &impl Message) -> Result<Self, String> {
+        for header in message.headers().iter().flat_map(|headers| headers.iter()) {
+            let value = header.value.unwrap_or_default();
+            let told = match header.key {
+                progress::HEADER => serde_json::from_slice(value).map(Self::Progress),
+                barrier::HEADER => serde_json::from_slice(value).map(Self::Barrier),
+                _ => continue,
+            };
+            return told.map_err(|error| error.to_string());
+        }
+        Ok(Self::Nothing)
+    }
 }
 
 /// The consumer group: the sink's name, and the topic's where that is not the usual one, so that two deployments on one broker

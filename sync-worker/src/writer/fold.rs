@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use change_event::{progress::Mark, stage2::BillRecord};
+use change_event::{barrier::Barrier, progress::Mark, stage2::BillRecord};
 
 /// Next offset to read, by partition.
 pub type Offsets = BTreeMap<i32, i64>;
@@ -24,6 +24,8 @@ pub struct Batch {
     pub records: Vec<BillRecord>,
     /// Where each of them was read.
     pub places: Vec<Place>,
+    /// What ends older bills, once the records are written.
+    pub barriers: Vec<Barrier>,
     /// The newest progress marks behind them, with their partitions.
     pub marks: Vec<(i32, Mark)>,
     /// The offsets that are passed with all this.
@@ -47,6 +49,8 @@ impl Batch {
 #[derive(Default)]
 pub struct Fold {
     newest: HashMap<(u64, String), (Place, BillRecord)>,
+    /// With the partition that each was read in.
+    barriers: Vec<(i32, Barrier)>,
     /// By partition and source.
     marks: BTreeMap<(i32, String), Mark>,
     next: Offsets,
@@ -66,6 +70,12 @@ impl Fold {
                 self.newest.insert(key, (Place { partition, offset }, record));
             }
         }
+    }
+
+    /// Takes a barrier of a partition, read at `offset`.
+    pub fn barrier(&mut self, partition: i32, offset: i64, barrier: Barrier) {
+        self.pass(partition, offset);
+        self.barriers.push((partition, barrier));
     }
 
     /// Takes a progress mark of a partition, read at `offset`.
@@ -111,6 +121,7 @@ impl Fold {
     /// Forgets what came from these partitions: another writer reads it again.
     pub fn forget(&mut self, partitions: &[i32]) {
         self.newest.retain(|_, (place, _)| !partitions.contains(&place.partition));
+        self.barriers.retain(|(partition, _)| !partitions.contains(partition));
         self.marks.retain(|(partition, _), _| !partitions.contains(partition));
         self.next.retain(|partition, _| !partitions.contains(partition));
         self.records = self.newest.len();
@@ -124,7 +135,14 @@ impl Fold {
         });
         let (places, records) = folded.into_iter().unzip();
         let marks = self.marks.into_iter().map(|((partition, _), mark)| (partition, mark)).collect();
-        Batch { records, places, marks, offsets: self.next }
+        let mut barriers: Vec<Barrier> = Vec::new();
+        for (_, barrier) in self.barriers {
+            // the same one comes in every partition
+            if !barriers.contains(&barrier) {
+                barriers.push(barrier);
+            }
+        }
+        Batch { records, places, barriers, marks, offsets: self.next }
     }
 }
 

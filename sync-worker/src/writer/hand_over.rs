@@ -9,7 +9,7 @@ use std::{
 };
 
 use backon::BackoffBuilder as _;
-use change_event::progress::Mark;
+use change_event::{barrier::Barrier, progress::Mark};
 use tokio::{runtime::Handle, task::AbortHandle};
 
 use crate::{
@@ -55,10 +55,17 @@ impl HandOver {
         let (sender, done) = sync_channel(1);
         let (sink, outbox, metrics) = (Arc::clone(sink), outbox.clone(), metrics.clone());
         let (offsets, marks) = (std::mem::take(&mut batch.offsets), std::mem::take(&mut batch.marks));
+        let barriers = std::mem::take(&mut batch.barriers);
         let topic = topic.to_owned();
         let task = runtime.spawn(async move {
             if !batch.records.is_empty() {
                 write(sink.as_ref(), &outbox, &metrics, batch).await;
+            }
+            for barrier in &barriers {
+                end_older(sink.as_ref(), &metrics, barrier).await;
+                for key in outbox.ended_by(barrier) {
+                    outbox.heal(key).await;
+                }
             }
             let mut unmarked = Vec::new();
             if !marks.is_empty()
@@ -142,4 +149,27 @@ async fn write<S: Sink>(sink: &S, outbox: &Outbox, metrics: &Metrics, mut batch:
     if failures > 0 {
         tracing::info!(group, failures, "write succeeded again");
     }
+}
+
+/// Returns once every older bill of the barrier's is ended.
+async fn end_older<S: Sink>(sink: &S, metrics: &Metrics, barrier: &Barrier) {
+    let group = sink.group();
+    let mut delays = service_kit::retry::unbounded(RETRY_CAP).build();
+    let started = Instant::now();
+    let mut reminded: Option<Instant> = None;
+    let ended = loop {
+        match sink.end_older(barrier).await {
+            Ok(ended) => break ended,
+            Err(cause) => {
+                metrics.retries.with_label_values(&[group]).inc();
+                if reminded.is_none_or(|at| at.elapsed() >= REMINDER) {
+                    tracing::warn!(group, cause, pipelines = ?barrier.pipelines, "cannot end the bills of an emptied table, trying again");
+                    reminded = Some(Instant::now());
+                }
+                tokio::time::sleep(delays.next().unwrap_or(RETRY_CAP)).await;
+            }
+        }
+    };
+    let took = started.elapsed();
+    tracing::info!(group, pipelines = ?barrier.pipelines, version = %barrier.version, ended, ?took, "an emptied table's bills are ended");
 }

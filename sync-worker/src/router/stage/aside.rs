@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use change_event::{
+    Version,
     envelope::Change,
     quarantine::{self, Facts, HEADER, Key},
 };
@@ -35,18 +36,7 @@ impl Router<'_> {
             .filter(|key| self.settings.mapper.reads(&key.pipeline, change) && !still(key))
             .cloned()
             .collect();
-        for key in healed {
-            let key_text = self.encoded(message, &key)?;
-            self.produce(stage, BaseRecord::to(&self.quarantine()).key(key_text.as_str()))?;
-            tracing::info!(
-                pipeline = key.pipeline,
-                side = key.side,
-                row = key.row,
-                "a row that was set aside is well again"
-            );
-            stage.aside.heal(&key);
-            self.settings.metrics.healed.with_label_values(&[key.stage.as_str(), &key.source]).inc();
-        }
+        self.heal(stage, message, healed)?;
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         for refusal in refused {
             let key = Key {
@@ -90,11 +80,43 @@ impl Router<'_> {
         Ok(())
     }
 
+    /// Heals all that was set aside of these pipelines before this change.
+    pub(super) fn heal_all(
+        &self,
+        stage: &mut Stage,
+        message: &impl Message,
+        pipelines: &[String],
+        seq: Version,
+    ) -> Result<(), RouterError> {
+        let healed = stage.aside.older_of(&self.settings.source.name, pipelines, seq);
+        self.heal(stage, message, healed)
+    }
+
+    fn heal(&self, stage: &mut Stage, message: &impl Message, healed: Vec<Key>) -> Result<(), RouterError> {
+        for key in healed {
+            let key_text = self.encoded(message, &key)?;
+            self.produce(stage, BaseRecord::to(&self.quarantine()).key(key_text.as_str()))?;
+            tracing::info!(
+                pipeline = key.pipeline,
+                side = key.side,
+                row = key.row,
+                "a row that was set aside is well again"
+            );
+            stage.aside.heal(&key);
+            self.settings.metrics.healed.with_label_values(&[key.stage.as_str(), &key.source]).inc();
+        }
+        Ok(())
+    }
+
     fn quarantine(&self) -> String {
         quarantine::topic(&self.settings.kafka.bills_topic)
     }
 
-    fn encoded(&self, message: &impl Message, what: &impl serde::Serialize) -> Result<String, RouterError> {
+    pub(super) fn encoded(
+        &self,
+        message: &impl Message,
+        what: &impl serde::Serialize,
+    ) -> Result<String, RouterError> {
         serde_json::to_string(what).map_err(|cause| RouterError::Encode {
             topic: self.topic.clone(),
             offset: message.offset(),

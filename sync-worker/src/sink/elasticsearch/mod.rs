@@ -1,12 +1,13 @@
 //! The bill index: one bulk request per batch, external versions as the gate. The only folder that knows the client.
 
 mod document;
+mod ending;
 mod schema;
 mod verdict;
 
 use std::time::Duration;
 
-use change_event::{progress::Mark, quarantine::Stage, stage2::BillRecord};
+use change_event::{barrier::Barrier, progress::Mark, quarantine::Stage, stage2::BillRecord};
 use elasticsearch::{
     Elasticsearch,
     auth::Credentials,
@@ -165,6 +166,10 @@ impl BillIndex {
 impl Sink for BillIndex {
     fn stage(&self) -> Stage {
         Stage::BillIndex
+    }
+
+    async fn end_older(&self, barrier: &Barrier) -> Result<u64, String> {
+        self.end_in_pages(barrier).await
     }
 
     fn mark_every(&self) -> Duration {
