@@ -8,13 +8,15 @@
 //! ```
 
 mod keeper;
+mod load;
 mod open;
 mod outbox;
 mod record;
 mod table;
 
 pub use keeper::{KeeperError, Settings, run};
+pub(crate) use load::{LoadError, load};
 pub(crate) use open::Open;
-pub(crate) use outbox::{Outbox, ReloadError};
+pub(crate) use outbox::Outbox;
 pub(crate) use record::Recorded;
 pub use table::count_open;

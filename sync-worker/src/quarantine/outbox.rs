@@ -20,7 +20,7 @@ use rdkafka::{
     util::Timeout,
 };
 
-use super::{open::Open, record::Recorded};
+use super::{LoadError, Open, load};
 use crate::{
     kafka::{self, Quiet},
     metrics::Metrics,
@@ -43,14 +43,6 @@ struct Inner {
     metrics: Metrics,
 }
 
-/// Why it is not known what is set aside.
-pub(crate) enum ReloadError {
-    /// The broker did not answer; may be tried again.
-    Kafka(KafkaError),
-    /// Something in the topic is not ours.
-    Foreign(String),
-}
-
 impl Outbox {
     /// For the writer of this sink.
     pub(crate) fn new(kafka: &Kafka, stage: Stage, metrics: &Metrics) -> Result<Self, KafkaError> {
@@ -67,19 +59,8 @@ impl Outbox {
     }
 
     /// Reads what is set aside now.
-    pub(crate) fn reload(&self) -> Result<(), ReloadError> {
-        let (mut open, mut foreign) = (Open::default(), None);
-        kafka::read_to_end(&self.0.kafka, &self.0.topic, |message| match Recorded::read(message) {
-            Ok(record) if record.key.stage == self.0.stage => {
-                open.load(record.key, record.set_aside.as_ref().map(|(facts, _)| facts));
-            }
-            Ok(_) => {}
-            Err(cause) => foreign = Some(cause),
-        })
-        .map_err(ReloadError::Kafka)?;
-        if let Some(cause) = foreign {
-            return Err(ReloadError::Foreign(format!("{} holds what is not ours: {cause}", self.0.topic)));
-        }
+    pub(crate) fn reload(&self) -> Result<(), LoadError> {
+        let open = load(&self.0.kafka, |key| key.stage == self.0.stage)?;
         *self.open() = open;
         Ok(())
     }

@@ -5,18 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use change_event::{
-    barrier::{self, Barrier},
-    progress::{self, Mark},
-    stage2::BillRecord,
-};
+use change_event::stage2::BillRecord;
 use pipeline_config::Kafka;
 use rdkafka::{
     ClientContext, Message, Offset, Statistics, TopicPartitionList,
     config::{FromClientConfigAndContext as _, RDKafkaLogLevel},
     consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext},
     error::KafkaError,
-    message::Headers as _,
     types::RDKafkaRespErr,
 };
 use service_kit::Shutdown;
@@ -26,7 +21,7 @@ use crate::{
     kafka::{self, StartError},
     lag::lag,
     metrics::Metrics,
-    quarantine::{Outbox, ReloadError},
+    quarantine::{LoadError, Outbox},
     sink::Sink,
 };
 
@@ -34,6 +29,7 @@ use super::{
     WriterError,
     fold::{Fold, Offsets},
     hand_over::{HandOver, Progress},
+    told::Told,
 };
 
 /// How long an idle poll lasts: also how soon a stop is noticed.
@@ -336,28 +332,6 @@ fn commit(consumer: &BaseConsumer<Context>, topic: &str, state: &mut State, mode
     }
 }
 
-/// What a record without a value says.
-enum Told {
-    Progress(Mark),
-    Barrier(Barrier),
-    Nothing,
-}
-
-impl Told {
-    fn read(message: &impl Message) -> Result<Self, String> {
-        for header in message.headers().iter().flat_map(|headers| headers.iter()) {
-            let value = header.value.unwrap_or_default();
-            let told = match header.key {
-                progress::HEADER => serde_json::from_slice(value).map(Self::Progress),
-                barrier::HEADER => serde_json::from_slice(value).map(Self::Barrier),
-                _ => continue,
-            };
-            return told.map_err(|error| error.to_string());
-        }
-        Ok(Self::Nothing)
-    }
-}
-
 /// The consumer group: the sink's name, and the topic's where that is not the usual one, so that two deployments on one broker
 /// do not share a group.
 fn group_id(group: &str, topic: &str) -> String {
@@ -426,10 +400,12 @@ impl Context {
         if partitions.count() > 0 {
             // what the one before set aside is ours to heal; it is final, for that one has handed over
             self.outbox.reload().map_err(|error| match error {
-                ReloadError::Kafka(cause) => {
+                LoadError::Kafka(cause) => {
                     WriterError::Interrupted { group: self.group.to_owned(), cause: cause.to_string() }
                 }
-                ReloadError::Foreign(cause) => WriterError::Kafka { group: self.group.to_owned(), cause },
+                LoadError::Foreign { topic, offset, cause } => {
+                    WriterError::NotSetAside { topic, offset, cause }
+                }
             })?;
         }
         let mut assigned = TopicPartitionList::new();

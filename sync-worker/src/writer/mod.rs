@@ -12,6 +12,7 @@
 mod consumer;
 pub mod fold;
 mod hand_over;
+mod told;
 
 use crate::kafka::TopicError;
 
@@ -48,6 +49,16 @@ pub enum WriterError {
         topic: String,
         /// The partition.
         partition: i32,
+        /// The offset.
+        offset: i64,
+        /// Why.
+        cause: String,
+    },
+    /// Bytes in the quarantine that nobody of ours set aside.
+    #[error("{topic} offset {offset} is no record of the quarantine: {cause}")]
+    NotSetAside {
+        /// The quarantine's topic.
+        topic: String,
         /// The offset.
         offset: i64,
         /// Why.

@@ -37,6 +37,9 @@ impl Router<'_> {
             .cloned()
             .collect();
         self.heal(stage, message, healed)?;
+        if refused.is_empty() {
+            return Ok(());
+        }
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         for refusal in refused {
             let key = Key {

@@ -11,7 +11,7 @@ use change_event::{
 };
 use pipeline_config::Kafka;
 use rdkafka::{
-    ClientContext, Message as _, Offset, Statistics, TopicPartitionList,
+    ClientContext, Offset, Statistics, TopicPartitionList,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
@@ -27,7 +27,7 @@ use crate::{
     kafka::{self, StartError},
     lag::lag,
     metrics::Metrics,
-    quarantine::{Open, Recorded},
+    quarantine::{LoadError, Open, load},
 };
 
 /// What the consumer's callbacks work with.
@@ -154,23 +154,14 @@ impl Context {
 
     /// What of this source is set aside: final for the same reason.
     fn set_aside(&self) -> Result<Open, TakeOverError> {
-        let topic = quarantine::topic(&self.kafka.bills_topic);
-        let (mut open, mut foreign) = (Open::default(), None);
-        kafka::read_to_end(&self.kafka, &topic, |message| match Recorded::read(message) {
-            Ok(record)
-                if record.key.source == self.source && record.key.stage == quarantine::Stage::Router =>
-            {
-                open.load(record.key, record.set_aside.as_ref().map(|(facts, _)| facts));
+        let stage = quarantine::Stage::Router;
+        let loaded = load(&self.kafka, |key| key.stage == stage && key.source == self.source);
+        loaded.map_err(|error| match error {
+            LoadError::Kafka(error) => error.into(),
+            LoadError::Foreign { topic, offset, cause } => {
+                TakeOverError::Definite(RouterError::NotSetAside { topic, offset, cause })
             }
-            Ok(_) => {}
-            Err(cause) => foreign = Some((message.offset(), cause)),
-        })?;
-        match foreign {
-            None => Ok(open),
-            Some((offset, cause)) => {
-                Err(TakeOverError::Definite(RouterError::NotSetAside { topic, offset, cause }))
-            }
-        }
+        })
     }
 
     fn producer_settings(&self) -> rdkafka::ClientConfig {

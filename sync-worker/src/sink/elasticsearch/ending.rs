@@ -4,7 +4,7 @@ use change_event::barrier::Barrier;
 use elasticsearch::http::Method;
 use serde_json::{Value, json};
 
-use super::{BillIndex, verdict};
+use super::{ALIAS_ONLY, BillIndex, verdict::Verdict};
 
 /// Documents of one page.
 const PAGE: usize = 1_000;
@@ -33,17 +33,10 @@ impl BillIndex {
             let Some(last) = hits.last() else { return Ok(ended) };
             after = Some(last["sort"].clone());
             let body = tombstones(hits, barrier);
-            let path = format!(
-                "/{}/_bulk?require_alias=true&filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason",
-                self.alias
-            );
-            let (status, text) = self
-                .exchange(Method::Post, &path, "application/x-ndjson", Some(body))
-                .await
-                .map_err(|error| error.to_string())?;
-            match verdict::judge(status, &text, hits.len()) {
-                verdict::Verdict::Durable => ended += hits.len() as u64,
-                other => return Err(format!("{other:?}")),
+            match self.bulk(self.alias(), ALIAS_ONLY, body, hits.len()).await {
+                Ok(Verdict::Durable) => ended += hits.len() as u64,
+                Ok(other) => return Err(format!("{other:?}")),
+                Err(error) => return Err(error.to_string()),
             }
         }
     }

@@ -100,6 +100,9 @@ impl IndexError {
     }
 }
 
+/// Bills go to the alias alone: an index made by chance under its name would have no mapping.
+const ALIAS_ONLY: &str = "&require_alias=true";
+
 impl BillIndex {
     /// A client for the configured index; nothing is sent yet.
     pub fn new(index: &Index) -> Result<Self, IndexError> {
@@ -135,6 +138,15 @@ impl BillIndex {
     /// The alias that readers and writers use.
     pub fn alias(&self) -> &str {
         &self.alias
+    }
+
+    /// Sends a bulk body of so many items to an index, and judges the answer. `also`: one more parameter, `&` in front.
+    async fn bulk(&self, index: &str, also: &str, body: String, items: usize) -> Result<Verdict, IndexError> {
+        let path = format!(
+            "/{index}/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason{also}"
+        );
+        let (status, text) = self.exchange(Method::Post, &path, "application/x-ndjson", Some(body)).await?;
+        Ok(verdict::judge(status, &text, items))
     }
 
     /// The index that holds how far sources are.
@@ -185,31 +197,17 @@ impl Sink for BillIndex {
             return Err(self.refused(&format!("POST {path}"), status, &answer).to_string());
         }
         let body = document::marks_body(topic, marks).map_err(|error| error.to_string())?;
-        let path = format!(
-            "/{}/_bulk?filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason",
-            self.progress()
-        );
-        let (status, text) = self
-            .exchange(Method::Post, &path, "application/x-ndjson", Some(body))
-            .await
-            .map_err(|error| error.to_string())?;
-        match verdict::judge(status, &text, marks.len()) {
-            Verdict::Durable => Ok(()),
-            other => Err(format!("{other:?}")),
+        match self.bulk(&self.progress(), "", body, marks.len()).await {
+            Ok(Verdict::Durable) => Ok(()),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(error) => Err(error.to_string()),
         }
     }
 
     async fn write(&self, batch: &[BillRecord]) -> Result<(), SinkError> {
         let body = document::bulk_body(batch).map_err(|error| SinkError::down(batch, error))?;
-        let path = format!(
-            "/{}/_bulk?require_alias=true&filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason",
-            self.alias
-        );
-        let (status, text) = self
-            .exchange(Method::Post, &path, "application/x-ndjson", Some(body))
-            .await
-            .map_err(|error| SinkError::down(batch, error))?;
-        match verdict::judge(status, &text, batch.len()) {
+        let verdict = self.bulk(&self.alias, ALIAS_ONLY, body, batch.len()).await;
+        match verdict.map_err(|error| SinkError::down(batch, error))? {
             Verdict::Durable => Ok(()),
             Verdict::Retry { left, cause } => Err(SinkError::Transient { left, cause }),
             Verdict::Refused { refused, left } => Err(SinkError::Definite { refused, left }),
